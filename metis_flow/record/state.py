@@ -1,0 +1,270 @@
+"""What a run's record says about it: for `status`, `show`, and the result of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from metis_flow.record.files import open_plain
+from metis_flow.record.folder import RunFolder
+from metis_flow.record.index import CACHED, DONE, FAILED, FINAL, SKIPPED, WHOLE, SegmentIndex, index_of
+from metis_flow.record.ownership import holder_of
+from metis_flow.record.segments import Segment, segments
+from metis_flow.record.usage import Usage
+
+
+@dataclass
+class StepCounts:
+    """How far a step is, in instances.
+
+    Attributes:
+        done: includes those from the cache.
+        running: as the driver last told; 0 unless the run is going on.
+        items: how many there will be; None while that is not known.
+        status: ``running``, ``done``, ``failed``, ``skipped``, or ``stopped`` if the run ended during it.
+        reason: why it ended so, if there is something to say.
+    """
+
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cached: int = 0
+    running: int = 0
+    items: int | None = None
+    status: str = "running"
+    reason: str | None = None
+
+
+@dataclass
+class _Step:
+    counts: StepCounts = field(default_factory=StepCounts)
+    whole: bool = False
+    last: dict[str | None, str] = field(default_factory=dict)
+
+
+@dataclass
+class RunState:
+    """A run at a glance; counts and totals only, so that its size does not grow with the outputs of instances.
+
+    Attributes:
+        status: ``running``, ``done``, ``failed``, ``stopped``, ``paused``, or ``died`` (it has no end, and nobody
+            drives it).
+        calls: chat completions that this run paid for.
+        cached: instances whose result came from an earlier run.
+        seconds: from the first journal entry to the last.
+        started, ended: unix seconds; `ended` is None while the run has no end.
+        outputs: of the workflow; None until they are known.
+        missing: why an output is null, by its name.
+        host, pid, generation: of the driver, the last one if there were several.
+        waiting: why steps wait, by step; limiter: places and rates, as the driver last told. Empty unless running.
+    """
+
+    id: str
+    name: str
+    path: str
+    status: str = "died"
+    steps: dict[str, StepCounts] = field(default_factory=dict)
+    calls: int = 0
+    cached: int = 0
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    outputs: dict[str, Any] | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    exit_code: int | None = None
+    reason: str | None = None
+    host: str | None = None
+    pid: int | None = None
+    generation: int | None = None
+    waiting: dict[str, Any] = field(default_factory=dict)
+    limiter: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: RunFolder, *, clock: Callable[[], float] = time.time) -> RunState:
+        """Fold the journal of a run, whether it is going on or not.
+
+        Args:
+            clock: gives unix seconds, to tell a silent driver from a live one.
+
+        Raises:
+            RecordError: the record is damaged; the text names file and line.
+        """
+        # Before the journal: a driver that ends in between leaves its end there, not a run that seems dead.
+        holder = holder_of(folder)
+        alive = holder is not None and not holder.gone(clock())
+        state = cls(folder.id, folder.name, str(folder.path))
+        fold = _Fold()
+        for segment in segments(folder.journal):
+            fold.add(segment, index_of(segment))
+        fold.settle(state, alive=alive)
+        return state
+
+    def as_json(self) -> dict[str, Any]:
+        """The document that `run --json` prints."""
+        return {
+            "run": self.id,
+            "status": self.status,
+            "outputs": self.outputs or {},
+            "steps": {
+                name: {
+                    "done": counts.done,
+                    "failed": counts.failed,
+                    "skipped": counts.skipped,
+                    "cached": counts.cached,
+                }
+                for name, counts in self.steps.items()
+            },
+            "calls": self.calls,
+            "cached": self.cached,
+            "usage": self.usage.as_json(),
+            "seconds": round(self.seconds, 3),
+            "record": self.path,
+        }
+
+
+class _Fold:
+    """Segments, folded one after the other."""
+
+    def __init__(self) -> None:
+        self.steps: dict[str, _Step] = {}
+        self.calls = 0
+        self.usage = Usage()
+        self.first: float | None = None
+        self.last: float | None = None
+        self.begun: dict[str, Any] = {}
+        self.tick: dict[str, Any] = {}
+        self.ended: dict[str, Any] | None = None
+        self.outputs: tuple[Segment, int] | None = None
+
+    def add(self, segment: Segment, index: SegmentIndex) -> None:
+        self.first = index.first if self.first is None else self.first
+        self.last = index.last if index.last is not None else self.last
+        if index.begun is not None:
+            self.begun, self.tick, self.ended = index.begun, {}, None
+        self.tick = index.tick or self.tick
+        self.ended = index.ended or self.ended
+        if index.outputs is not None:
+            self.outputs = segment, index.outputs
+        for name, rows in index.steps.items():
+            step = self.steps.setdefault(name, _Step())
+            step.whole = rows.whole if rows.whole is not None else step.whole
+            step.counts.items = rows.items if rows.items is not None else step.counts.items
+            if rows.status is not None:
+                step.counts.status, step.counts.reason = rows.status, rows.reason
+            step.last.update((key, kind) for key, kind, _ in rows.rows() if kind in FINAL)
+            self.calls += rows.calls
+            self.usage += rows.usage
+
+    def settle(self, state: RunState, *, alive: bool) -> None:
+        """Put into the state what all segments together say."""
+        state.calls, state.usage = self.calls, self.usage
+        state.started = self.first
+        state.seconds = (self.last or 0.0) - (self.first or 0.0)
+        state.host, state.pid = self.begun.get("host"), self.begun.get("pid")
+        state.generation = self.begun.get("generation")
+        if self.ended is not None:
+            state.status, state.ended = self.ended["status"], self.ended["t"]
+            state.exit_code, state.reason = self.ended.get("exit"), self.ended.get("reason")
+        elif alive:
+            state.status = "running"
+            state.waiting, state.limiter = self.tick.get("waiting") or {}, self.tick.get("limiter") or {}
+        running = (self.tick.get("running") or {}) if state.status == "running" else {}
+        for name, step in self.steps.items():
+            state.steps[name] = _counted(step)
+            state.steps[name].running = running.get(name, 0)
+            if step.counts.status == "running" and state.status != "running":
+                step.counts.status = "stopped"
+        state.cached = sum(counts.cached for counts in state.steps.values())
+        if self.outputs is not None:
+            segment, at = self.outputs
+            with open_plain(segment.path) as file:
+                entry = segment.entry_at(file, at)
+            state.outputs, state.missing = entry["outputs"], entry.get("missing") or {}
+
+
+def _counted(step: _Step) -> StepCounts:
+    counts = step.counts
+    if step.whole:
+        counts.skipped = 1
+        return counts
+    kinds = list(step.last.values())
+    counts.cached = kinds.count(CACHED)
+    counts.done = kinds.count(DONE) + counts.cached
+    counts.failed = kinds.count(FAILED)
+    counts.skipped = kinds.count(SKIPPED)
+    return counts
+
+
+def read_instances(
+    folder: RunFolder, step: str | None = None, key_or_address: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """How each instance ended: its last ``done``, ``failed`` or ``skipped`` entry, in the journal's order.
+
+    Earlier entries of the instance (answers that failed validation, attempts that failed, an end that a later run of
+    it replaced) are under ``tries``, oldest first.
+
+    Args:
+        step: only this step.
+        key_or_address: only the instance with this key, this address (``step@…``) or this part after its ``@``.
+
+    Raises:
+        RecordError: the record is damaged; the text names the file and the place.
+    """
+    parts = [(segment, index_of(segment)) for segment in segments(folder.journal)]
+    ends = _last_places(parts, step, key_or_address)
+    tries: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
+    for number, (segment, index) in enumerate(parts):
+        wanted = sorted(
+            (at, (name, key))
+            for name, rows in index.steps.items()
+            for key, _, at in rows.rows()
+            if ends.get((name, key), (-1, 0)) >= (number, at)
+        )
+        if not wanted:
+            continue
+        with ExitStack() as stack:
+            file = stack.enter_context(open_plain(segment.path))
+            for at, instance in wanted:
+                entry = segment.entry_at(file, at)
+                if ends[instance] == (number, at):
+                    entry["tries"] = tries.pop(instance, [])
+                    yield entry
+                else:
+                    tries.setdefault(instance, []).append(entry)
+
+
+def _last_places(
+    parts: list[tuple[Segment, SegmentIndex]], step: str | None, key_or_address: str | None
+) -> dict[tuple[str, str | None], tuple[int, int]]:
+    """Segment and byte of the entry that says how each wanted instance ended."""
+    ends: dict[tuple[str, str | None], tuple[int, int]] = {}
+    whole: dict[str, bool] = {}
+    kinds: dict[tuple[str, str | None], str] = {}
+    addresses: dict[tuple[str, str | None], str] = {}
+    for number, (_, index) in enumerate(parts):
+        for name, rows in index.steps.items():
+            if step is not None and name != step:
+                continue
+            whole[name] = rows.whole if rows.whole is not None else whole.get(name, False)
+            addresses.update(((name, key), address) for key, address in rows.addresses.items())
+            for key, kind, at in rows.rows():
+                if kind in FINAL:
+                    ends[name, key], kinds[name, key] = (number, at), kind
+    return {
+        instance: place
+        for instance, place in ends.items()
+        if (kinds[instance] == WHOLE) == whole[instance[0]]
+        and (key_or_address is None or _is_called(instance, addresses.get(instance), key_or_address))
+    }
+
+
+def _is_called(instance: tuple[str, str | None], address: str | None, wanted: str) -> bool:
+    step, key = instance
+    if key is None:
+        return wanted == step
+    plain = address or f"{step}@{key}"
+    return wanted in (key, plain, plain[len(step) + 1 :])
