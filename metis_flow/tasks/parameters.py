@@ -1,0 +1,113 @@
+"""The JSON Schema of a function's parameters, derived from its signature."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from metis_flow.errors import UsageError
+
+_SIMPLE: dict[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    None: {"type": "null"},
+    type(None): {"type": "null"},
+    Any: {},
+    object: {},
+}
+_ARRAYS = (list, tuple, Sequence, Collection, Iterable)
+_KNOWN = "str, int, float, bool, None, Any, list[...], dict[str, ...], Literal[...], Optional and Path"
+
+
+def describe_parameters(func: Callable[..., Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """JSON Schemas of the keyword arguments (one object) and of the result; ``{}`` where nothing is annotated.
+
+    A parameter annotated as a path takes a string: values reach a task as JSON.
+
+    Args:
+        func: the function.
+        where: ``file:line`` of the function, for errors.
+
+    Raises:
+        UsageError: a parameter that cannot be given by name, an annotation or a default with no place in JSON.
+    """
+    hints = _hints(func, where)
+    properties: dict[str, Any] = {}
+    required: list[str] = []
+    more = False
+    for parameter in inspect.signature(func).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            more = True
+            continue
+        _by_name(parameter, where)
+        schema = _schema(hints.get(parameter.name, Any), f"parameter '{parameter.name}'", where)
+        if parameter.default is parameter.empty:
+            required.append(parameter.name)
+        else:
+            schema = schema | {"default": _default(parameter, where)}
+        properties[parameter.name] = schema
+    arguments = {"type": "object", "properties": properties, "required": required, "additionalProperties": more}
+    return arguments, _schema(hints.get("return", Any), "the result", where)
+
+
+def _hints(func: Callable[..., Any], where: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(func)
+    except Exception as problem:
+        raise UsageError(
+            f"the annotations of '{func.__name__}' cannot be read: {problem}",
+            where=where,
+            hint=f"annotate with {_KNOWN}",
+        ) from problem
+
+
+def _by_name(parameter: inspect.Parameter, where: str) -> None:
+    if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+        return
+    star = "*" if parameter.kind is parameter.VAR_POSITIONAL else ""
+    raise UsageError(
+        f"parameter '{star}{parameter.name}' cannot be given by name",
+        where=where,
+        hint="a task is called with keyword arguments, those under `with`: take a list instead",
+    )
+
+
+def _default(parameter: inspect.Parameter, where: str) -> Any:
+    default = str(parameter.default) if isinstance(parameter.default, os.PathLike) else parameter.default
+    try:
+        return json.loads(json.dumps(default, allow_nan=False))
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"the default of parameter '{parameter.name}' is a {type(default).__name__}, which is not JSON",
+            where=where,
+            hint="write None there and make the value inside the function",
+        ) from None
+
+
+def _schema(hint: Any, what: str, where: str) -> dict[str, Any]:
+    if isinstance(hint, typing.Hashable) and hint in _SIMPLE:
+        return dict(_SIMPLE[hint])
+    origin = typing.get_origin(hint) or hint
+    arguments = typing.get_args(hint)
+    if origin is typing.Literal:
+        return {"enum": list(arguments)}
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [_schema(one, what, where) for one in arguments]}
+    if isinstance(origin, type):
+        if issubclass(origin, os.PathLike):
+            return {"type": "string"}
+        if issubclass(origin, Mapping):
+            inside = _schema(arguments[1], what, where) if len(arguments) == 2 else {}
+            return {"type": "object", **({"additionalProperties": inside} if inside else {})}
+        if origin in _ARRAYS:
+            inside = _schema(arguments[0], what, where) if arguments and origin is not tuple else {}
+            return {"type": "array", **({"items": inside} if inside else {})}
+    shown = getattr(hint, "__name__", str(hint))
+    raise UsageError(f"{what} is annotated as {shown}, which is not JSON", where=where, hint=f"annotate with {_KNOWN}")
