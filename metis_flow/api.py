@@ -1,0 +1,145 @@
+"""The Python face: as short as the command line.
+
+>>> from metis_flow import Workflow
+>>> run = Workflow.load("workflows/elements.yaml").run(endpoint="embedded")  # doctest: +SKIP
+>>> run.outputs["accuracy"]  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metis_flow.plan.plan import Plan, make_plan
+from metis_flow.record.folder import RunFolder, find_run
+from metis_flow.record.state import RunState, read_instances
+from metis_flow.workflow.definition import WorkflowDef
+from metis_flow.workflow.load import load_workflow
+
+if TYPE_CHECKING:
+    from metis_flow.engine.progress import Progress
+
+RUNS_DIR = Path("runs")
+
+
+class Run:
+    """One run, as its record tells it. It can be read while the run is going on, and long after.
+
+    Args:
+        folder: the record.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+        self._state: RunState | None = None
+
+    @classmethod
+    def open(cls, ref: str, runs_dir: str | Path = RUNS_DIR) -> Run:
+        """The run of an id, a unique prefix, a path, or ``last``.
+
+        Raises:
+            RecordError: there is no such run.
+        """
+        return cls(find_run(ref, Path(runs_dir)))
+
+    @property
+    def state(self) -> RunState:
+        """What the record says; read again as long as the run is going on."""
+        if self._state is None or self._state.status == "running":
+            self._state = RunState.read(self.folder)
+        return self._state
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.folder.id
+
+    @property
+    def status(self) -> str:
+        """``running``, ``done``, ``failed``, ``stopped``, ``paused`` or ``died``."""
+        return self.state.status
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The workflow's outputs, by name; null where one could not be had."""
+        return self.state.outputs or {}
+
+    def rows(self, step: str) -> Iterator[dict[str, Any]]:
+        """A row for each instance of a step: key, status, output and error. Pandas takes them as they are."""
+        for entry in read_instances(self.folder, step):
+            yield {
+                "key": entry.get("key"),
+                "status": entry["e"],
+                "output": entry.get("output"),
+                "error": (entry.get("error") or {}).get("summary") or entry.get("reason"),
+            }
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}: {self.status}>"
+
+
+class Workflow:
+    """A loaded workflow file.
+
+    Args:
+        definition: the checked file.
+    """
+
+    def __init__(self, definition: WorkflowDef) -> None:
+        self.definition = definition
+
+    @classmethod
+    def load(cls, path: str | Path) -> Workflow:
+        """Read and check a workflow file.
+
+        Raises:
+            WorkflowInvalid: with every mistake found, each with file, line and column.
+        """
+        return cls(load_workflow(path))
+
+    @property
+    def name(self) -> str:
+        """The workflow's name."""
+        return self.definition.name
+
+    def plan(self, params: Mapping[str, Any] | None = None, *, limit: int | None = None) -> Plan:
+        """What a run would do.
+
+        Raises:
+            ParameterError: a parameter is unknown, missing or out of bounds.
+        """
+        return make_plan(self.definition, params, limit=limit)
+
+    def run(
+        self,
+        params: Mapping[str, Any] | None = None,
+        *,
+        site: str = "local",
+        endpoint: str | None = None,
+        runs_dir: str | Path = RUNS_DIR,
+        limit: int | None = None,
+        on_start: Callable[[Progress], None] | None = None,
+    ) -> Run:
+        """Run it to its end.
+
+        Args:
+            params: values of parameters.
+            site: where steps run.
+            endpoint: who answers, where it is not the workflow's own.
+            runs_dir: where the record is made.
+            limit: cut each first fan-out to so many items.
+            on_start: called with the run's counts, which then change as it goes on.
+
+        Raises:
+            ConfigError: the endpoint or the site is not there, or no model is named.
+        """
+        from metis_flow.engine.options import RunOptions
+        from metis_flow.engine.run import start_run
+
+        plan = self.plan(params, limit=limit)
+        options = RunOptions(endpoint=endpoint, site=site, runs_dir=Path(runs_dir), on_start=on_start)
+        return Run(RunFolder(Path(start_run(plan, options).path)))
+
+    def __repr__(self) -> str:
+        return f"<Workflow {self.name}: {', '.join(self.definition.steps)}>"

@@ -1,0 +1,90 @@
+"""Chooses the endpoint and the models of a run, before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metis_flow.errors import ConfigError
+from metis_flow.inference.embedded import MODEL
+from metis_flow.inference.endpoints import EndpointConfig, find_endpoint, list_endpoints
+from metis_flow.plan.plan import Plan
+from metis_flow.workflow.definition import ChatDef
+from metis_flow.workflow.trees import Value, templates
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Who answers the chat steps of a run.
+
+    Attributes:
+        default_model: the model of steps that name none; None where each names its own.
+        forced_model: the one model that there is, whatever the steps name.
+    """
+
+    endpoint: EndpointConfig
+    default_model: str | None
+    forced_model: str | None
+
+
+def choose(plan: Plan, endpoint: str | None) -> Answerer | None:
+    """The endpoint of a run; None where no step needs one.
+
+    Args:
+        endpoint: what the user asked for, else the workflow's own is taken.
+
+    Raises:
+        ConfigError: none is named, or it is not there, or no model is named anywhere.
+    """
+    if not plan.has_chat:
+        return None
+    name = endpoint or plan.workflow.endpoint
+    folder = plan.workflow.folder
+    if name is None:
+        names = ", ".join(known.name for known in list_endpoints(beside=folder))
+        hint = f"choose one: --endpoint NAME, or 'endpoint: NAME' in the file; there are: {names}"
+        raise ConfigError(
+            "the workflow has chat steps, and no endpoint is named", where=str(plan.workflow.path), hint=hint
+        )
+    config = find_endpoint(name, beside=folder)
+    forced = MODEL if config.kind == "embedded" else None
+    answerer = Answerer(config, config.model, forced)
+    if forced is None and answerer.default_model is None:
+        _require_models(plan, config)
+    return answerer
+
+
+def step_models(plan: Plan, answerer: Answerer) -> dict[str, str | None]:
+    """The model of each chat step; None where an expression over the run decides."""
+    models: dict[str, str | None] = {}
+    for name, step in plan.workflow.steps.items():
+        if isinstance(step.body, ChatDef):
+            models[name] = answerer.forced_model or _static_model(plan, step.body) or answerer.default_model
+    return models
+
+
+def _static_model(plan: Plan, body: ChatDef) -> str | None:
+    if body.model is None:
+        return None
+    if not _only_params(body.model):
+        return None
+    value = body.model.evaluate({"params": plan.params})
+    return value if isinstance(value, str) else None
+
+
+def _require_models(plan: Plan, endpoint: EndpointConfig) -> None:
+    for name, step in plan.workflow.steps.items():
+        if not isinstance(step.body, ChatDef):
+            continue
+        if step.body.model is None or _is_null(plan, step.body.model):
+            hint = "add 'model: NAME' to the workflow; 'metis-flow models' lists them"
+            raise ConfigError(
+                f"no model is named, and the endpoint '{endpoint.name}' has no default", where=name, hint=hint
+            )
+
+
+def _is_null(plan: Plan, model: Value) -> bool:
+    return _only_params(model) and not model.evaluate({"params": plan.params})
+
+
+def _only_params(value: Value) -> bool:
+    return not any(template.names - {"params"} for template in templates(value))

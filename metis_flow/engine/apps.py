@@ -1,0 +1,67 @@
+"""Parsl, started for one run: an app for each kind of step, on the executor where it belongs."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from parsl import python_app
+from parsl.dataflow.dflow import DataFlowKernel
+
+from metis_flow.engine.call import run_call
+from metis_flow.engine.chat import run_chat
+from metis_flow.engine.loop_executor import LoopExecutor
+from metis_flow.engine.outcome import CallTask, Outcome
+from metis_flow.engine.shell import run_shell, stop_all
+from metis_flow.plan.plan import Plan
+from metis_flow.sites.config import SiteConfig
+from metis_flow.sites.parsl_config import WORK, parsl_config
+
+CHAT = "chat"
+WORK_WINDOW = 8
+
+
+class ParslApps:
+    """The apps of one run.
+
+    Args:
+        run_dir: Parsl's private folder.
+        concurrency: most calls in flight, for the window of chat steps.
+    """
+
+    def __init__(self, plan: Plan, site: SiteConfig, run_dir: Path, *, concurrency: int) -> None:
+        verbs = {step.verb for step in plan.workflow.steps.values()}
+        self.loop = LoopExecutor(CHAT)
+        self._site = site
+        self._concurrency = concurrency
+        logging.getLogger("parsl").setLevel(logging.CRITICAL)
+        config = parsl_config(site, run_dir, work=bool(verbs - {"chat"}), others=[self.loop])
+        self._kernel = DataFlowKernel(config)
+        self._chat = python_app(run_chat, data_flow_kernel=self._kernel, executors=[CHAT])
+        self._shell = python_app(run_shell, data_flow_kernel=self._kernel, executors=[WORK])
+        self._call = python_app(run_call, data_flow_kernel=self._kernel, executors=[WORK])
+
+    def submit(self, executor: str, payload: Any) -> Future[Outcome]:
+        """Start one app call; its future gives the outcome."""
+        compute = self._call if isinstance(payload, CallTask) else self._shell
+        app = self._chat if executor == CHAT else compute
+        future: Future[Outcome] = app(payload)
+        return future
+
+    def window(self, executor: str) -> int:
+        """How many instances of a step may be submitted and unfinished at once."""
+        if executor == CHAT:
+            return 2 * self._concurrency
+        return max(WORK_WINDOW, 4 * self._site.worker_count)
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End Parsl.
+
+        Args:
+            at_once: end running scripts too, instead of waiting for them.
+        """
+        if at_once:
+            stop_all()
+        self._kernel.cleanup()

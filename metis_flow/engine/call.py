@@ -1,0 +1,129 @@
+"""Calls a Python function for an instance: a task of the library, or ``module:function`` beside the workflow."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from metis_flow.engine.outcome import CallTask, Outcome
+from metis_flow.engine.validate import check_schema
+from metis_flow.errors import MetisFlowError, TaskFailed, TimedOut, WorkerLost
+from metis_flow.tasks import find_task, load_function, to_json
+from metis_flow.units import format_duration
+
+TAIL_FRAMES = 6
+
+
+def run_call(task: CallTask) -> Outcome:
+    """Call the function of one instance; with a timeout in a process that can be ended."""
+    if task.timeout is not None:
+        return _in_process(task, task.timeout)
+    began = time.time()
+    try:
+        function = _function(task)
+        value = _call(task, function)
+        check_schema(value, task.schema)
+    except MetisFlowError as error:
+        if error.where not in (None, task.label):  # a place in the user's own file: shown below the step's name
+            error.detail = "\n".join(part for part in (error.where, error.detail) if part)
+        error.where = task.label
+        return Outcome(error=error, began=began, ended=time.time())
+    return Outcome(value=value, began=began, ended=time.time())
+
+
+def _function(task: CallTask) -> Callable[..., Any]:
+    folder = Path(task.workflow_folder)
+    return find_task(task.target, folder).func if task.verb == "uses" else load_function(task.target, folder)
+
+
+def _call(task: CallTask, function: Callable[..., Any]) -> Any:
+    arguments = dict(task.arguments)
+    try:
+        signature: inspect.Signature | None = inspect.signature(function)
+    except (TypeError, ValueError):  # a builtin has none
+        signature = None
+    if signature is not None:
+        if "outputs_dir" in signature.parameters and "outputs_dir" not in arguments:
+            arguments["outputs_dir"] = task.outputs_dir
+        _check_arguments(task, signature, arguments)
+    try:
+        result = function(**arguments)
+    except MetisFlowError:
+        raise
+    except (Exception, SystemExit) as error:
+        summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        detail = _own_frames(error)
+        raise TaskFailed(
+            summary[:500], where=task.label, hint=f"it was raised in {task.target}", detail=detail
+        ) from None
+    return to_json(result)
+
+
+def _check_arguments(task: CallTask, signature: inspect.Signature, arguments: dict[str, Any]) -> None:
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        hint = f"{task.target} takes {signature}"
+        raise TaskFailed(f"'with' does not fit the function: {error}", where=task.label, hint=hint) from None
+
+
+def _own_frames(error: BaseException) -> str:
+    """The end of the traceback, without the frames of the engine itself."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    return "".join(traceback.format_list(frames[-TAIL_FRAMES:])).rstrip()
+
+
+def _in_process(task: CallTask, timeout: float) -> Outcome:
+    began = time.time()
+    with tempfile.TemporaryDirectory(prefix="metis-flow-") as folder:
+        answer = Path(folder, "outcome")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "metis_flow.engine.call", str(answer)],
+            stdin=subprocess.PIPE,
+            stdout=sys.stderr.fileno() if _has_descriptor(sys.stderr) else subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            process.communicate(pickle.dumps(replace(task, timeout=None)), timeout)
+        except subprocess.TimeoutExpired:
+            limit = format_duration(timeout)
+            error: MetisFlowError = TimedOut(
+                f"ended after its timeout of {limit}", where=task.label, hint="raise 'timeout'"
+            )
+            return Outcome(error=error, began=began, ended=time.time())
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if answer.exists():
+            outcome: Outcome = pickle.loads(answer.read_bytes())
+            return outcome
+    lost = WorkerLost(f"the function's process ended with exit code {process.returncode}", where=task.label)
+    return Outcome(error=lost, began=began, ended=time.time())
+
+
+def _has_descriptor(stream: Any) -> bool:
+    try:
+        stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    outcome = run_call(pickle.load(sys.stdin.buffer))
+    part = Path(sys.argv[1] + ".part")
+    part.write_bytes(pickle.dumps(outcome))
+    part.rename(sys.argv[1])

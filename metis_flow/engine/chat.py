@@ -1,0 +1,111 @@
+"""The app of a chat instance: ask, validate, make the answer durable, hand it over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from metis_flow.engine.outcome import Outcome
+from metis_flow.errors import MetisFlowError, StepFailed, TimedOut
+from metis_flow.inference.answers import ChatRequest
+from metis_flow.inference.client import Inference
+from metis_flow.inference.structured import Ask, Exchange, ask
+from metis_flow.record.journal import JournalWriter
+from metis_flow.record.usage import Usage
+from metis_flow.units import format_duration
+
+
+@dataclass(frozen=True)
+class ChatTask:
+    """One chat instance. It stays in the driver's process.
+
+    Attributes:
+        label: ``step@key``, for messages.
+        entry: what the journal's ``done`` entry says besides the answer.
+        timeout: seconds.
+    """
+
+    label: str
+    request: ChatRequest
+    schema: dict[str, Any] | None
+    repair: int
+    check: Callable[[Any], str | None] | None
+    entry: dict[str, Any]
+    timeout: float | None
+    inference: Inference = field(repr=False)
+    journal: JournalWriter = field(repr=False)
+
+
+async def run_chat(task: ChatTask) -> Outcome:
+    """Ask for one instance. The answer is in the journal before this returns."""
+    began = time.time()
+    question = Ask(request=task.request, schema=task.schema, repair=task.repair, check=task.check)
+
+    calls, usage = 0, Usage()
+
+    async def keep(exchange: Exchange) -> None:
+        nonlocal calls, usage
+        calls, usage = calls + 1, usage + exchange.answer.usage
+        await _durable(task.journal, _entry(task, exchange, began))
+
+    try:
+        exchange = await asyncio.wait_for(ask(task.inference, question, keep), task.timeout)
+    except asyncio.TimeoutError:
+        limit = format_duration(task.timeout or 0)
+        error: MetisFlowError = TimedOut(
+            f"no answer within its timeout of {limit}", where=task.label, hint="raise 'timeout'"
+        )
+    except MetisFlowError as failure:
+        error = failure
+        error.where = error.where or task.label
+    except asyncio.CancelledError:
+        raise
+    except Exception as failure:  # a fault of ours: it must still end as this instance's failure
+        error = StepFailed(
+            f"{type(failure).__name__}: {failure}", where=task.label, hint="this is a fault of metis-flow"
+        )
+    else:
+        return Outcome(value=exchange.output, began=began, ended=time.time(), durable=True, calls=calls, usage=usage)
+    return Outcome(error=error, began=began, ended=time.time(), calls=calls, usage=usage)
+
+
+def _entry(task: ChatTask, exchange: Exchange, began: float) -> dict[str, Any]:
+    """A ``done`` entry for a valid answer; a ``call`` entry for one that was paid for and is of no use."""
+    answer = exchange.answer
+    call: dict[str, Any] = {
+        "n": exchange.n,
+        "model": task.request.model,
+        "messages": exchange.messages,
+        "settings": task.request.settings,
+        "text": answer.text,
+        "finish": answer.finish_reason,
+        "usage": answer.usage.as_json(),
+        "seconds": round(answer.seconds, 4),
+    }
+    if answer.reasoning:
+        call["reasoning"] = answer.reasoning
+    if answer.model != task.request.model:
+        call["answered_by"] = answer.model
+    if exchange.problem is not None:
+        ids = {name: task.entry[name] for name in ("step", "key", "attempt")}
+        return {"e": "call", **ids, **call, "problem": exchange.problem}
+    now = time.time()
+    return {"e": "done", **task.entry, "t0": began, "t1": now, "output": exchange.output, "kind": "json", "call": call}
+
+
+async def _durable(journal: JournalWriter, entry: dict[str, Any]) -> None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def settle() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    def on_durable() -> None:
+        loop.call_soon_threadsafe(settle)
+
+    journal.append(entry, on_durable)
+    await future

@@ -1,0 +1,102 @@
+"""What crosses between the driver and whoever runs an instance: one payload in, one outcome back.
+
+A failure comes back as a value: Parsl would turn a raised error into a dependency error of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from metis_flow.errors import MetisFlowError
+from metis_flow.record.usage import Usage
+from metis_flow.workflow.outputs import OutputSpec
+from metis_flow.workflow.values import FileRef
+
+OutputKind = Literal["json", "file", "files"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one attempt ended.
+
+    Attributes:
+        value: the output, where it succeeded: JSON, or file references.
+        error: why it failed, else None.
+        began, ended: unix seconds.
+        folder: the instance's folder relative to the run's, where it has one.
+        durable: whether the journal has it already.
+        calls: answers received for it, those that had to be repaired included.
+        usage: tokens of these.
+    """
+
+    value: Any = None
+    error: MetisFlowError | None = None
+    began: float = 0.0
+    ended: float = 0.0
+    folder: str | None = None
+    durable: bool = False
+    calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def kind(self) -> OutputKind:
+        """How the value is written down."""
+        if isinstance(self.value, FileRef):
+            return "file"
+        is_files = isinstance(self.value, list) and bool(self.value) and all(isinstance(v, FileRef) for v in self.value)
+        return "files" if is_files else "json"
+
+
+@dataclass(frozen=True)
+class ShellTask:
+    """A script to run in a folder of its own.
+
+    Attributes:
+        label: ``step@key``, for messages.
+        run_folder: the run's folder, absolute.
+        folder: where the files belong in the end, absolute; a folder beside it is used until then.
+        links: name in the folder, and what it points at.
+        contents: name in the folder, and the text to write there.
+        secrets: names of the user's variables that the script needs; their values stay where they are and are masked.
+        timeout: seconds.
+    """
+
+    label: str
+    run_folder: str
+    folder: str
+    script: str
+    env: dict[str, str]
+    args: tuple[str, ...]
+    stdin: str | None
+    links: tuple[tuple[str, str], ...]
+    contents: tuple[tuple[str, str], ...]
+    secrets: tuple[str, ...]
+    output: OutputSpec
+    timeout: float | None
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CallTask:
+    """A Python function to call.
+
+    Attributes:
+        label: ``step@key``, for messages.
+        verb: ``python`` or ``uses``.
+        target: ``module:function``, or the name of a task.
+        workflow_folder: where a module beside the workflow is looked for.
+        arguments: keyword arguments, JSON.
+        outputs_dir: the run's folder for files that are results; passed where the function has such a parameter.
+        schema: JSON Schema of the result, where one was asked for.
+        timeout: seconds.
+    """
+
+    label: str
+    verb: str
+    target: str
+    workflow_folder: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    outputs_dir: str | None = None
+    schema: dict[str, Any] | None = None
+    timeout: float | None = None

@@ -1,0 +1,48 @@
+"""How far a run is, as numbers that a view can read at any moment."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from metis_flow.record.usage import Usage
+
+
+@dataclass
+class StepProgress:
+    """One step's counts. ``total`` is None while nobody knows it; ``done`` includes ``cached``."""
+
+    name: str
+    verb: str
+    total: int | None = None
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cached: int = 0
+    running: int = 0
+    status: str = "waiting"
+    reason: str | None = None
+
+
+@dataclass
+class Progress:
+    """A run's counts. Written by the scheduler's thread only.
+
+    Attributes:
+        calls: answers received, those that had to be repaired included.
+        notes: lines for the user, oldest first.
+    """
+
+    run: str
+    steps: dict[str, StepProgress]
+    started: float = field(default_factory=time.time)
+    calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+    notes: list[str] = field(default_factory=list)
+    stopping: str | None = None
+    finished: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.time() - self.started

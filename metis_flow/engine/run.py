@@ -1,0 +1,206 @@
+"""One run from start to end: record, endpoint, Parsl, steps, outputs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from metis_flow.engine import answerer as answerers
+from metis_flow.engine.apps import ParslApps
+from metis_flow.engine.locking import lock_run
+from metis_flow.engine.options import RunOptions
+from metis_flow.engine.prepare import Preparer
+from metis_flow.engine.progress import Progress
+from metis_flow.engine.scheduler import Scheduler, Stop, new_progress
+from metis_flow.engine.scope import plain, step_view
+from metis_flow.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_STOPPED,
+    MetisFlowError,
+)
+from metis_flow.inference.client import Inference
+from metis_flow.inference.tokens import take_secrets
+from metis_flow.plan.plan import Plan
+from metis_flow.record.folder import RunFolder
+from metis_flow.record.journal import JournalWriter
+from metis_flow.record.ownership import Ownership
+from metis_flow.record.state import RunState
+from metis_flow.sites.config import find_site
+from metis_flow.workflow.trees import templates
+
+
+def _nothing_made_before(step: str, key: str | None, content: str) -> None:
+    """A fresh run has no results to use again."""
+
+
+def start_run(plan: Plan, options: RunOptions) -> RunState:
+    """Run a plan, and return what its record then says.
+
+    Raises:
+        ConfigError: the endpoint or the site is not there, or no model is named.
+        LoginRequired: there is no usable login, before the first call.
+    """
+    answerer = answerers.choose(plan, options.endpoint)
+    site = find_site(options.site, beside=plan.workflow.folder)
+    secrets = take_secrets(answerer.endpoint) if answerer is not None else None
+    folder = RunFolder.create(options.runs_dir, plan.workflow.name)
+    lock_run(plan, folder, answerer, options)
+    with Ownership.acquire(folder) as ownership:
+        journal = JournalWriter(folder.journal, guard=ownership.check)
+        try:
+            start = {"host": socket.gethostname(), "pid": os.getpid(), "generation": ownership.generation}
+            journal.append({"e": "start", "run": folder.id, **start, "resumed": False})
+            _Run(plan, options, folder, journal, answerer, site, secrets).execute()
+        finally:
+            journal.close()
+    return RunState.read(folder)
+
+
+class _Run:
+    """What is needed while a run is going on."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        options: RunOptions,
+        folder: RunFolder,
+        journal: JournalWriter,
+        answerer: answerers.Answerer | None,
+        site: Any,
+        secrets: Any,
+    ) -> None:
+        self.plan, self.options, self.folder, self.journal = plan, options, folder, journal
+        self.site = site
+        self.progress: Progress = new_progress(plan, folder.id)
+        self.answerer = answerer
+        self.secrets = secrets
+        self.inference: Inference | None = None
+        if answerer is not None:
+            self.inference = Inference(
+                answerer.endpoint,
+                concurrency=plan.workflow.limits.concurrency,
+                tokens=secrets,
+                on_note=self._note,
+            )
+
+    def execute(self) -> None:
+        """Start everything, run the steps, end everything, and write down how it ended."""
+        parsl_dir = self.folder.path / "parsl"
+        parsl_dir.mkdir(mode=0o700)
+        concurrency = self.inference.snapshot().limit if self.inference is not None else 1
+        apps = ParslApps(self.plan, self.site, parsl_dir, concurrency=concurrency)
+        finished = False
+        try:
+            if self.inference is not None:
+                apps.loop.wait_for(self.inference.open())
+            scheduler = self._scheduler(apps)
+            if self.options.on_start is not None:
+                self.options.on_start(self.progress)
+            with self._signals(scheduler):
+                scheduler.run()
+            finished = not scheduler.abandoned
+            self._write_end(scheduler)
+        finally:
+            self.progress.finished = True
+            if self.inference is not None and finished:
+                apps.loop.wait_for(self.inference.close())
+            apps.close(at_once=not finished)
+        shutil.rmtree(parsl_dir, ignore_errors=True)
+
+    def _scheduler(self, apps: ParslApps) -> Scheduler:
+        answerer = self.answerer
+        preparer = Preparer(
+            self.plan,
+            self.folder,
+            self.journal,
+            self.inference,
+            default_model=answerer.default_model if answerer is not None else None,
+            forced_model=answerer.forced_model if answerer is not None else None,
+        )
+        return Scheduler(
+            self.plan, self.folder.id, apps, preparer, self.journal, _nothing_made_before, self.progress, self._limiter
+        )
+
+    def _limiter(self) -> Mapping[str, Any]:
+        return asdict(self.inference.snapshot()) if self.inference is not None else {}
+
+    def _note(self, note: Mapping[str, Any]) -> None:
+        self.journal.append({"e": "note", **note})
+
+    @contextlib.contextmanager
+    def _signals(self, scheduler: Scheduler) -> Iterator[None]:
+        """First Ctrl-C or SIGTERM drains, a second Ctrl-C ends at once."""
+        if not self.options.handle_signals or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def interrupt(number: int, frame: Any) -> None:
+            if scheduler.stop is not None:
+                scheduler.post(scheduler.abandon)
+            else:
+                resume = f"metis-flow resume {self.folder.id}"
+                scheduler.post(scheduler.drain, Stop("stopped", EXIT_INTERRUPTED, "interrupted", resume))
+
+        def terminate(number: int, frame: Any) -> None:
+            scheduler.post(scheduler.drain, Stop("stopped", EXIT_STOPPED, "ended by SIGTERM"))
+
+        before = {signal.SIGINT: signal.signal(signal.SIGINT, interrupt)}
+        before[signal.SIGTERM] = signal.signal(signal.SIGTERM, terminate)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _write_end(self, scheduler: Scheduler) -> None:
+        stop = scheduler.stop
+        through = all(step.is_closed for step in scheduler.steps.values())
+        if stop is not None and not through:
+            end = {"status": stop.status, "exit": stop.exit_code, "reason": stop.reason, "hint": stop.hint}
+        else:
+            self._write_outputs(scheduler)
+            failed = sorted(name for name, step in scheduler.steps.items() if step.status == "failed")
+            reason = f"failed: {', '.join(failed)}" if failed else None
+            end = {
+                "status": "failed" if failed else "done",
+                "exit": EXIT_FAILED if failed else EXIT_DONE,
+                "reason": reason,
+            }
+        self.journal.append({"e": "end", **{name: value for name, value in end.items() if value is not None}})
+
+    def _write_outputs(self, scheduler: Scheduler) -> None:
+        """The workflow's outputs; one that cannot be had is null, with the reason."""
+        views = {
+            name: step_view(step.definition, step.status, step.kept, step.error)
+            for name, step in scheduler.steps.items()
+        }
+        scope = {"params": self.plan.params, "run": {"id": self.folder.id}, "steps": views}
+        outputs: dict[str, Any] = {}
+        missing: dict[str, str] = {}
+        for name, value in self.plan.workflow.outputs.items():
+            outputs[name], reason = _output(value, scope, scheduler)
+            if reason is not None:
+                missing[name] = reason
+        self.journal.append({"e": "outputs", "outputs": outputs, "missing": missing})
+        self.folder.write_json("outputs/outputs.json", outputs)
+
+
+def _output(value: Any, scope: Mapping[str, Any], scheduler: Scheduler) -> tuple[Any, str | None]:
+    steps = {ref.step for template in templates(value) for ref in template.refs if ref.field in ("output", "outputs")}
+    for name in sorted(steps):
+        step = scheduler.steps[name]
+        if step.status in ("failed", "skipped"):
+            return None, f"the step '{name}' {'failed' if step.status == 'failed' else 'was skipped'}"
+    try:
+        return plain(value.evaluate(scope)), None
+    except MetisFlowError as error:
+        return None, error.summary

@@ -1,0 +1,98 @@
+"""What expressions see: parameters, earlier steps, the item, and the state of what a step waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from metis_flow.plan.items import Item
+from metis_flow.workflow.definition import StepDef
+from metis_flow.workflow.values import FileRef
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one instance ended.
+
+    Attributes:
+        status: ``done``, ``failed`` or ``skipped``.
+        output: None unless done.
+        error: ``{kind, summary, where, hint, detail}`` where it failed.
+    """
+
+    item: Item
+    status: str
+    output: Any = None
+    error: Mapping[str, Any] | None = None
+
+    def as_row(self) -> dict[str, Any]:
+        """The row of ``steps.x.results``."""
+        return {"key": self.item.key, "status": self.status, "output": self.output, "error": self.error}
+
+
+def step_view(step: StepDef, status: str, results: Iterable[Result], error: Mapping[str, Any] | None) -> dict[str, Any]:
+    """``steps.<name>``: outputs and results of a fan-out, or the output of one instance."""
+    if step.is_fan_out:
+        ordered = sorted(results, key=lambda result: result.item.index)
+        return {
+            "status": status,
+            "error": error,
+            "outputs": [result.output for result in ordered if result.status == "done"],
+            "results": [result.as_row() for result in ordered],
+        }
+    only = next(iter(results), None)
+    return {
+        "status": status,
+        "error": only.error if only is not None else error,
+        "output": only.output if only is not None else None,
+    }
+
+
+def instance_scope(base: Mapping[str, Any], step: StepDef, item: Item) -> dict[str, Any]:
+    """The scope of one instance."""
+    scope = dict(base)
+    if step.is_fan_out:
+        scope[step.item] = item.value
+        scope["key"] = item.key
+    return scope
+
+
+def status_functions(*, upstream_failed: bool) -> dict[str, Any]:
+    """``success()``, ``failure()`` and ``always()``, about everything that the step waits for."""
+    return {
+        "success": lambda: not upstream_failed,
+        "failure": lambda: upstream_failed,
+        "always": lambda: True,
+    }
+
+
+def plain(value: Any) -> Any:
+    """JSON for a function, a file or a script: file references and paths become their paths, ranges lists."""
+    if isinstance(value, FileRef):
+        return value.path
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [plain(part) for part in value]
+    return value
+
+
+def to_journal(value: Any) -> Any:
+    """An output as the journal writes it: file references as objects."""
+    if isinstance(value, FileRef):
+        return value.as_dict()
+    return (
+        [part.as_dict() for part in value]
+        if isinstance(value, list) and value and isinstance(value[0], FileRef)
+        else value
+    )
+
+
+def from_journal(value: Any, kind: str) -> Any:
+    """An output as it was, from the journal."""
+    if kind == "file":
+        return FileRef(value["path"], value["sha256"], value["bytes"])
+    return [FileRef(part["path"], part["sha256"], part["bytes"]) for part in value] if kind == "files" else value

@@ -1,0 +1,270 @@
+"""Runs a script in the instance's own folder. This runs where the site says: in a thread, or on another machine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from metis_flow.engine.outcome import Outcome, ShellTask
+from metis_flow.engine.validate import check_schema
+from metis_flow.errors import MetisFlowError, OutputInvalid, ShellFailed, StepFailed, TimedOut
+from metis_flow.record.files import make_parents, make_private_folder, promote
+from metis_flow.units import format_duration
+from metis_flow.workflow.values import FileRef
+
+MAX_RESULT_BYTES = 16 * 1024 * 1024
+TAIL_LINES = 12
+GRACE_SECONDS = 3.0
+MASK = b"***"
+
+_running: set[int] = set()
+
+
+def run_shell(task: ShellTask) -> Outcome:
+    """Run the script of one instance and read its output."""
+    began = time.time()
+    final = Path(task.folder)
+    work = final.with_name(f".{final.name}.part")
+    root = Path(task.run_folder)
+    folder = str(final.relative_to(root))
+    try:
+        try:
+            _lay_out(task, work, root)
+            _execute(task, work)
+            _check_output(task, work)
+        finally:
+            if work.is_dir():
+                _tidy(task, work)
+                promote(work, final, within=root)
+        value = _read_output(task, final)
+        check_schema(value, task.output.schema)
+    except MetisFlowError as error:
+        error.where = error.where or task.label
+        return Outcome(error=error, began=began, ended=time.time(), folder=folder)
+    except OSError as error:
+        failure = StepFailed(f"the step's files could not be written: {error}", where=task.label)
+        return Outcome(error=failure, began=began, ended=time.time(), folder=folder)
+    return Outcome(value=value, began=began, ended=time.time(), folder=folder if final.exists() else None)
+
+
+def stop_all() -> None:
+    """End every script that this process has running, with all that it started."""
+    for group in list(_running):
+        _signal_group(group, signal.SIGKILL)
+
+
+def _lay_out(task: ShellTask, work: Path, root: Path) -> None:
+    make_parents(work, within=root)
+    shutil.rmtree(work, ignore_errors=True)
+    make_private_folder(work)
+    for name, target in task.links:
+        place = _place(work, name)
+        if not Path(target).exists():
+            raise StepFailed(f"the file for '{name}' is not there: {target}", hint="check 'files' of the step")
+        place.symlink_to(target)
+    for name, text in task.contents:
+        _place(work, name).write_bytes(text.encode("utf-8", "surrogatepass"))
+    (work / "script.sh").write_text(task.script, encoding="utf-8")
+
+
+def _place(work: Path, name: str) -> Path:
+    place = work / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
+
+
+def _execute(task: ShellTask, work: Path) -> None:
+    stdin: Any = subprocess.DEVNULL
+    if task.stdin is not None:
+        (work / "stdin").write_bytes(task.stdin.encode("utf-8", "surrogatepass"))
+        stdin = (work / "stdin").open("rb")
+    with (
+        contextlib.nullcontext() if stdin is subprocess.DEVNULL else stdin,
+        (work / "stdout").open("wb") as stdout,
+        (work / "stderr").open("wb") as stderr,
+    ):
+        try:
+            process = subprocess.Popen(
+                [*_interpreter(task.script), "script.sh", *task.args],
+                cwd=work,
+                env=_environment(task),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        except OSError as error:
+            hint = "pass large values by 'stdin' or 'files'" if error.errno == 7 else None
+            raise ShellFailed(f"the script cannot be started: {error.strerror}", hint=hint) from None
+        _running.add(process.pid)
+        try:
+            code = process.wait(task.timeout)
+        except subprocess.TimeoutExpired:
+            _end_group(process)
+            limit = format_duration(task.timeout or 0)
+            raise TimedOut(
+                f"ended after its timeout of {limit}",
+                detail=_tail(task, work),
+                hint="raise 'timeout', or look at its stderr",
+            ) from None
+        finally:
+            _running.discard(process.pid)
+    if code != 0:
+        how = f"exit code {code}" if code > 0 else f"signal {-code} ({signal.Signals(-code).name})"
+        raise ShellFailed(f"the script ended with {how}", detail=_tail(task, work), hint=f"its folder: {task.folder}")
+
+
+def _interpreter(script: str) -> list[str]:
+    """A script's own ``#!`` line counts; else bash (or sh where there is none), ending at the first failure."""
+    first = script.split("\n", 1)[0]
+    if first.startswith("#!") and first[2:].strip():
+        return first[2:].split()
+    bash = shutil.which("bash")
+    return [bash, "-eo", "pipefail"] if bash else ["/bin/sh", "-e"]
+
+
+def _environment(task: ShellTask) -> dict[str, str]:
+    missing = [name for name in task.secrets if name not in os.environ]
+    if missing:
+        names = ", ".join(missing)
+        raise StepFailed(
+            f"the secret {names} is not set where the step runs", hint=f"export {missing[0]}=… before the run"
+        )
+    kept = {name: value for name, value in os.environ.items() if name not in task.hidden or name in task.secrets}
+    return {**kept, "METIS_FLOW_INSTANCE": task.label, **task.env}
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ask the whole group to end, and make it end."""
+    _signal_group(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE_SECONDS)
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _tidy(task: ShellTask, work: Path) -> None:
+    """Mask secrets in what was printed, and keep non-empty files only."""
+    for name in ("stdout", "stderr", "stdin"):
+        path = work / name
+        if path.is_file():
+            _mask_file(task, path)
+            if path.stat().st_size == 0:
+                path.unlink()
+
+
+def _mask_file(task: ShellTask, path: Path) -> None:
+    values = [os.environ[name].encode() for name in task.secrets if os.environ.get(name)]
+    if not values:
+        return
+    data = path.read_bytes()
+    masked = data
+    for value in values:
+        masked = masked.replace(value, MASK)
+    if masked != data:
+        path.write_bytes(masked)
+
+
+def _mask(task: ShellTask, text: str) -> str:
+    for name in task.secrets:
+        if os.environ.get(name):
+            text = text.replace(os.environ[name], MASK.decode())
+    return text
+
+
+def _tail(task: ShellTask, work: Path) -> str | None:
+    """The last lines of stderr, else of stdout."""
+    for name in ("stderr", "stdout"):
+        path = work / name
+        with contextlib.suppress(OSError), path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - 8192))
+            lines = stream.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:]
+            if lines:
+                return _mask(task, "\n".join(line[:400] for line in lines))
+    return None
+
+
+def _check_output(task: ShellTask, work: Path) -> None:
+    """Mask the files that hold the result before they get their final name."""
+    spec = task.output
+    if spec.source in ("json", "text") and spec.file != "stdout" and spec.file and (work / spec.file).is_file():
+        _mask_file(task, _inside(work, spec.file))
+
+
+def _read_output(task: ShellTask, folder: Path) -> Any:
+    spec = task.output
+    if spec.source == "files":
+        return list(_matching(folder, str(spec.file)))
+    if spec.source == "path":
+        return _reference(_inside(folder, str(spec.file)))
+    name = "stdout" if spec.source == "stdout" else str(spec.file)
+    text = _read_text(folder, name)
+    if spec.source == "stdout":
+        return text.removesuffix("\n")
+    return text if spec.source == "text" else _parse_json(text, name)
+
+
+def _read_text(folder: Path, name: str) -> str:
+    path = _inside(folder, name)
+    if name == "stdout" and not path.exists():
+        return ""
+    if not path.is_file():
+        made = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
+        raise OutputInvalid(f"the script did not write '{name}'", hint=f"it left: {', '.join(made[:12])}")
+    if path.stat().st_size > MAX_RESULT_BYTES:
+        limit = MAX_RESULT_BYTES // 2**20
+        raise OutputInvalid(f"'{name}' is larger than {limit} MiB", hint="hand it on as a file: output: {path: FILE}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise OutputInvalid(f"'{name}' is not UTF-8 text", hint="hand it on as a file: output: {path: FILE}") from None
+
+
+def _parse_json(text: str, name: str) -> Any:
+    def refuse(word: str) -> Any:
+        raise ValueError(f"{word} is not JSON")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise OutputInvalid(f"'{name}' is not JSON: {error}", detail=text[:200]) from None
+
+
+def _matching(folder: Path, pattern: str) -> Iterator[FileRef]:
+    found = sorted(path for path in folder.glob(pattern) if path.is_file())
+    if not found:
+        raise OutputInvalid(
+            f"no file matches '{pattern}'", hint="check 'output' of the step, or what the script writes"
+        )
+    return (_reference(_inside(folder, str(path.relative_to(folder)))) for path in found)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise OutputInvalid(f"'{name}' leads out of the step's folder", hint="write a real file there, not a link")
+    return path
+
+
+def _reference(path: Path) -> FileRef:
+    if not path.is_file():
+        raise OutputInvalid(f"the script did not write '{path.name}'")
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(block)
+    return FileRef(str(path), digest.hexdigest(), path.stat().st_size)

@@ -1,0 +1,115 @@
+"""Content keys: what an instance's result depends on, and nothing else.
+
+Two instances with the same content key would give the same result, so one may stand for the other. The parts are kept
+apart, each with its own hash, so that "why did this run again" has an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metis_flow.errors import StepFailed
+from metis_flow.workflow.values import FileRef, PathParam
+
+
+@dataclass(frozen=True)
+class ContentKey:
+    """The hash of everything that can change a result.
+
+    Attributes:
+        digest: SHA-256 over the parts, hex.
+        parts: for each part (``prompt``, ``model`` …) the first 16 hex digits of its own hash.
+    """
+
+    digest: str
+    parts: Mapping[str, str]
+
+
+class Contents:
+    """Makes content keys. Hashes of files are remembered while size and time of change stay the same."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, tuple[tuple[int, int], str]] = {}
+
+    def key(self, parts: Mapping[str, Any]) -> ContentKey:
+        """The content key over named parts (JSON values, paths and file references).
+
+        Raises:
+            StepFailed: a path among them cannot be read.
+        """
+        hashes = {name: _sha256(self._canonical(value))[:16] for name, value in sorted(parts.items())}
+        return ContentKey(_sha256(json.dumps(hashes).encode()), hashes)
+
+    def file_hash(self, path: Path) -> str:
+        """SHA-256 of a file, or of the names and contents of a folder's files.
+
+        Raises:
+            StepFailed: it cannot be read.
+        """
+        try:
+            if path.is_dir():
+                names = sorted(child for child in path.rglob("*") if child.is_file())
+                listing = [[str(child.relative_to(path)), self._one_file(child)] for child in names]
+                return _sha256(json.dumps(listing).encode("utf-8", "surrogatepass"))
+            return self._one_file(path)
+        except OSError as error:
+            hint = "paths are relative to the workflow, or with -p to the current folder"
+            raise StepFailed(f"cannot read '{path}': {error.strerror}", hint=hint) from None
+
+    def _one_file(self, path: Path) -> str:
+        stat = os.stat(path)
+        stamp = (stat.st_size, stat.st_mtime_ns)
+        known = self._files.get(str(path))
+        if known is None or known[0] != stamp:
+            with path.open("rb") as stream:
+                known = (stamp, _digest_stream(stream))
+            self._files[str(path)] = known
+        return known[1]
+
+    def _canonical(self, value: Any) -> bytes:
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=self._special)
+        if _has_path(value):
+            text = json.dumps(self._with_paths(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "surrogatepass")
+
+    def _special(self, value: Any) -> Any:
+        if isinstance(value, FileRef):
+            return {"file": value.sha256}
+        if isinstance(value, range):
+            return {"range": [value.start, value.stop, value.step]}
+        raise TypeError(f"{type(value).__name__} has no content key")
+
+    def _with_paths(self, value: Any) -> Any:
+        if isinstance(value, PathParam):
+            path = Path(value)
+            return {"path": path.name, "content": self.file_hash(path) if path.exists() else None}
+        if isinstance(value, Mapping):
+            return {name: self._with_paths(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._with_paths(part) for part in value]
+        return self._special(value) if isinstance(value, FileRef | range) else value
+
+
+def _has_path(value: Any) -> bool:
+    if isinstance(value, PathParam):
+        return True
+    if isinstance(value, Mapping):
+        return any(_has_path(part) for part in value.values())
+    return isinstance(value, list | tuple) and any(_has_path(part) for part in value)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digest_stream(stream: Any) -> str:
+    digest = hashlib.sha256()
+    for block in iter(lambda: stream.read(1 << 20), b""):
+        digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,103 @@
+"""Edges between steps, their order, and cycles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from metis_flow.errors import WorkflowError, WorkflowInvalid
+from metis_flow.workflow.definition import StepDef, WorkflowDef
+
+EdgeKind = Literal["one", "item", "gather", "needs"]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """That one step waits for another.
+
+    Attributes:
+        source: the step waited for.
+        target: the step that waits.
+        kind: ``item``: each instance waits for one instance; ``gather``: for the whole fan-out; ``one``: for a
+            step of one instance; ``needs``: for the whole step, without using its output.
+    """
+
+    source: str
+    target: str
+    kind: EdgeKind
+
+
+def edges_of(step: StepDef, steps: Mapping[str, StepDef]) -> list[Edge]:
+    """The edges into a step, one for each step that it waits for."""
+    kinds: dict[str, EdgeKind] = dict.fromkeys(step.needs, "needs")
+    for ref in sorted(step.refs, key=lambda ref: (ref.step, ref.field)):
+        kinds[ref.step] = "gather" if steps[ref.step].is_fan_out else "one"
+    if step.upstream is not None and not any(ref.step == step.upstream.step for ref in step.instance_refs):
+        kinds[step.upstream.step] = "item"
+    return [Edge(source, step.name, kind) for source, kind in kinds.items()]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The steps in an order in which each comes after those that it waits for.
+
+    Attributes:
+        order: step names; among equals, file order.
+        edges: all edges, by target in that order.
+        depth: the number of edges on the longest way to a step.
+    """
+
+    order: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    depth: Mapping[str, int]
+
+    def into(self, step: str) -> list[Edge]:
+        """The edges into a step."""
+        return [edge for edge in self.edges if edge.target == step]
+
+    def out_of(self, step: str) -> list[Edge]:
+        """The edges out of a step."""
+        return [edge for edge in self.edges if edge.source == step]
+
+
+def make_graph(workflow: WorkflowDef) -> Graph:
+    """Order the steps of a workflow.
+
+    Raises:
+        WorkflowInvalid: the steps form a cycle, which is drawn.
+    """
+    incoming = {name: edges_of(step, workflow.steps) for name, step in workflow.steps.items()}
+    depth: dict[str, int] = {}
+    waiting = list(workflow.steps)
+    while waiting:
+        ready = [name for name in waiting if all(edge.source in depth for edge in incoming[name])]
+        if not ready:
+            raise WorkflowInvalid([_cycle_error(workflow, _find_cycle(waiting, incoming))])
+        for name in ready:
+            depth[name] = 1 + max((depth[edge.source] for edge in incoming[name]), default=-1)
+        waiting = [name for name in waiting if name not in depth]
+    position = {name: index for index, name in enumerate(workflow.steps)}
+    order = tuple(sorted(depth, key=lambda name: (depth[name], position[name])))
+    return Graph(order, tuple(edge for name in order for edge in incoming[name]), depth)
+
+
+def _find_cycle(waiting: list[str], incoming: Mapping[str, list[Edge]]) -> list[str]:
+    """Walk backwards along unfinished steps until one comes again."""
+    path = [waiting[0]]
+    while True:
+        source = next(edge.source for edge in incoming[path[-1]] if edge.source in waiting)
+        if source in path:
+            cycle = path[path.index(source) :]
+            return cycle[::-1]
+        path.append(source)
+
+
+def _cycle_error(workflow: WorkflowDef, cycle: list[str]) -> WorkflowError:
+    start = cycle.index(min(cycle, key=list(workflow.steps).index))
+    cycle = cycle[start:] + cycle[:start]
+    drawn = " → ".join([*cycle, cycle[0]])
+    summary = f"the steps wait for each other: {drawn}"
+    if len(cycle) == 1:
+        summary = f"the step '{cycle[0]}' waits for itself"
+    return workflow.document.error(summary, ("steps", cycle[0]), key=True, hint="remove one of the references")
