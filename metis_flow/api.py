@@ -75,6 +75,22 @@ class Run:
                 "error": (entry.get("error") or {}).get("summary") or entry.get("reason"),
             }
 
+    def resume(self, *, failed: bool = False, accept: bool = False) -> Run:
+        """Go on with a run that was stopped, paused or killed; one that has ended stays as it is.
+
+        Args:
+            failed: run failed instances again, and what depends on them.
+            accept: go on although the workflow file has changed since.
+
+        Raises:
+            RecordError: another process drives the run, or its workflow is gone or has changed.
+        """
+        from metis_flow.engine.options import RunOptions
+        from metis_flow.engine.resume import resume_run
+
+        self._state = resume_run(self.folder, RunOptions(), failed=failed, accept=accept)
+        return self
+
     def __repr__(self) -> str:
         return f"<Run {self.id}: {self.status}>"
 
@@ -115,7 +131,7 @@ class Workflow:
         self,
         params: Mapping[str, Any] | None = None,
         *,
-        site: str = "local",
+        site: str | None = None,
         endpoint: str | None = None,
         runs_dir: str | Path = RUNS_DIR,
         limit: int | None = None,
@@ -125,7 +141,7 @@ class Workflow:
 
         Args:
             params: values of parameters.
-            site: where steps run.
+            site: where steps run; `local` if None.
             endpoint: who answers, where it is not the workflow's own.
             runs_dir: where the record is made.
             limit: cut each first fan-out to so many items.

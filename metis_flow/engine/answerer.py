@@ -62,6 +62,17 @@ def step_models(plan: Plan, answerer: Answerer) -> dict[str, str | None]:
     return models
 
 
+def remarks(plan: Plan, answerer: Answerer) -> list[str]:
+    """What the user should know about who answers."""
+    named = {_static_model(plan, step.body) for step in plan.workflow.steps.values() if isinstance(step.body, ChatDef)}
+    others = sorted(name for name in named if name is not None and name != answerer.forced_model)
+    if answerer.forced_model is None or not others:
+        return []
+    return [
+        f"the endpoint '{answerer.endpoint.name}' has one model: {answerer.forced_model} answers for {', '.join(others)}"
+    ]
+
+
 def _static_model(plan: Plan, body: ChatDef) -> str | None:
     if body.model is None:
         return None

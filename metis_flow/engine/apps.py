@@ -17,7 +17,7 @@ from metis_flow.engine.outcome import CallTask, Outcome
 from metis_flow.engine.shell import run_shell, stop_all
 from metis_flow.plan.plan import Plan
 from metis_flow.sites.config import SiteConfig
-from metis_flow.sites.parsl_config import WORK, parsl_config
+from metis_flow.sites.parsl_config import parsl_config
 
 CHAT = "chat"
 WORK_WINDOW = 8
@@ -34,14 +34,15 @@ class ParslApps:
     def __init__(self, plan: Plan, site: SiteConfig, run_dir: Path, *, concurrency: int) -> None:
         verbs = {step.verb for step in plan.workflow.steps.values()}
         self.loop = LoopExecutor(CHAT)
-        self._site = site
+        work, settings = site.work
+        self._workers = settings.worker_count
         self._concurrency = concurrency
         logging.getLogger("parsl").setLevel(logging.CRITICAL)
         config = parsl_config(site, run_dir, work=bool(verbs - {"chat"}), others=[self.loop])
         self._kernel = DataFlowKernel(config)
         self._chat = python_app(run_chat, data_flow_kernel=self._kernel, executors=[CHAT])
-        self._shell = python_app(run_shell, data_flow_kernel=self._kernel, executors=[WORK])
-        self._call = python_app(run_call, data_flow_kernel=self._kernel, executors=[WORK])
+        self._shell = python_app(run_shell, data_flow_kernel=self._kernel, executors=[work])
+        self._call = python_app(run_call, data_flow_kernel=self._kernel, executors=[work])
 
     def submit(self, executor: str, payload: Any) -> Future[Outcome]:
         """Start one app call; its future gives the outcome."""
@@ -54,7 +55,7 @@ class ParslApps:
         """How many instances of a step may be submitted and unfinished at once."""
         if executor == CHAT:
             return 2 * self._concurrency
-        return max(WORK_WINDOW, 4 * self._site.worker_count)
+        return max(WORK_WINDOW, 4 * self._workers)
 
     def close(self, *, at_once: bool = False) -> None:
         """End Parsl.

@@ -8,9 +8,11 @@ from typing import Any
 
 from metis_flow.engine.answerer import Answerer, step_models
 from metis_flow.engine.options import RunOptions
+from metis_flow.inference.config_files import looks_like_path
 from metis_flow.plan.plan import Plan
 from metis_flow.record.folder import RunFolder
 from metis_flow.record.lockfile import RunLock, git_state, package_versions, write_lock
+from metis_flow.sites.config import SiteConfig
 from metis_flow.tasks import source_files
 from metis_flow.workflow.definition import CallDef, ChatDef
 from metis_flow.workflow.trees import templates
@@ -30,7 +32,9 @@ def write_sources(plan: Plan, folder: RunFolder) -> dict[str, str]:
     return {name: hashlib.sha256(data).hexdigest() for name, data in sorted(texts.items())}
 
 
-def lock_run(plan: Plan, folder: RunFolder, answerer: Answerer | None, options: RunOptions) -> RunLock:
+def lock_run(
+    plan: Plan, folder: RunFolder, answerer: Answerer | None, site: SiteConfig, options: RunOptions
+) -> RunLock:
     """Write ``lock.json``."""
     sources = write_sources(plan, folder)
     settings = {
@@ -42,8 +46,8 @@ def lock_run(plan: Plan, folder: RunFolder, answerer: Answerer | None, options: 
         workflow=str(plan.workflow.path.absolute()),
         parameters=dict(plan.params),
         models={name: {"name": models.get(name), **values} for name, values in settings.items()},
-        endpoint=_reference(answerer, options.endpoint) if answerer is not None else None,
-        site=options.site,
+        endpoint=_reference(answerer.endpoint.name, options.endpoint) if answerer is not None else None,
+        site=_reference(site.name, options.site),
         tasks={name: step.source_hash for name, step in plan.steps.items() if step.source_hash is not None},
         sources=sources,
         seeds={name: values["seed"] for name, values in settings.items() if isinstance(values.get("seed"), int)},
@@ -55,11 +59,9 @@ def lock_run(plan: Plan, folder: RunFolder, answerer: Answerer | None, options: 
     return lock
 
 
-def _reference(answerer: Answerer, asked: str | None) -> str:
-    """How to find the endpoint again: its name, or the absolute path that the user gave."""
-    if asked is not None and (Path(asked).suffix or "/" in asked):
-        return str(Path(asked).absolute())
-    return answerer.endpoint.name
+def _reference(name: str, asked: str | None) -> str:
+    """How to find an endpoint or a site again: its name, or the absolute path that the user gave."""
+    return str(Path(asked).absolute()) if asked is not None and looks_like_path(asked) else name
 
 
 def _settings(plan: Plan, body: ChatDef) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from metis_flow.engine.progress import Progress
 
@@ -18,16 +17,14 @@ class RunOptions:
 
     Attributes:
         endpoint: name or path of an endpoint; None for the workflow's own.
-        site: name or path of a site.
+        site: name or path of a site; None for `local`.
         runs_dir: where run folders are made.
-        given: the parameters as the user gave them, for the record.
         on_start: called with the run's counts once there are any, before the first step starts.
         handle_signals: whether Ctrl-C and SIGTERM drain the run (only from the main thread).
     """
 
     endpoint: str | None = None
-    site: str = "local"
+    site: str | None = None
     runs_dir: Path = RUNS_DIR
-    given: Mapping[str, Any] = field(default_factory=dict)
     on_start: Callable[[Progress], None] | None = None
     handle_signals: bool = False

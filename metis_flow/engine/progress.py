@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from metis_flow.inference.limiter import LimiterSnapshot
 from metis_flow.record.usage import Usage
 
 
@@ -30,7 +32,9 @@ class Progress:
 
     Attributes:
         calls: answers received, those that had to be repaired included.
+        limiter: how the limiter of calls stands; None where there are no calls.
         notes: lines for the user, oldest first.
+        stopping: why nothing more is started, once that is so.
     """
 
     run: str
@@ -38,6 +42,7 @@ class Progress:
     started: float = field(default_factory=time.time)
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
+    limiter: Callable[[], LimiterSnapshot | None] = lambda: None
     notes: list[str] = field(default_factory=list)
     stopping: str | None = None
     finished: bool = False

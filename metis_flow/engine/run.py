@@ -14,12 +14,14 @@ from typing import Any
 
 from metis_flow.engine import answerer as answerers
 from metis_flow.engine.apps import ParslApps
+from metis_flow.engine.budget import Budget
 from metis_flow.engine.locking import lock_run
 from metis_flow.engine.options import RunOptions
 from metis_flow.engine.prepare import Preparer
 from metis_flow.engine.progress import Progress
-from metis_flow.engine.scheduler import Scheduler, Stop, new_progress
+from metis_flow.engine.scheduler import Reuse, Scheduler, new_progress
 from metis_flow.engine.scope import plain, step_view
+from metis_flow.engine.stop import Stop
 from metis_flow.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -28,13 +30,13 @@ from metis_flow.errors import (
     MetisFlowError,
 )
 from metis_flow.inference.client import Inference
-from metis_flow.inference.tokens import take_secrets
+from metis_flow.inference.tokens import TokenProvider, take_secrets
 from metis_flow.plan.plan import Plan
 from metis_flow.record.folder import RunFolder
 from metis_flow.record.journal import JournalWriter
 from metis_flow.record.ownership import Ownership
 from metis_flow.record.state import RunState
-from metis_flow.sites.config import find_site
+from metis_flow.sites.config import DEFAULT_SITE, SiteConfig, find_site
 from metis_flow.workflow.trees import templates
 
 
@@ -50,16 +52,41 @@ def start_run(plan: Plan, options: RunOptions) -> RunState:
         LoginRequired: there is no usable login, before the first call.
     """
     answerer = answerers.choose(plan, options.endpoint)
-    site = find_site(options.site, beside=plan.workflow.folder)
-    secrets = take_secrets(answerer.endpoint) if answerer is not None else None
+    site = find_site(options.site or DEFAULT_SITE, beside=plan.workflow.folder)
     folder = RunFolder.create(options.runs_dir, plan.workflow.name)
-    lock_run(plan, folder, answerer, options)
+    lock_run(plan, folder, answerer, site, options)
+    return drive(plan, options, folder, answerer, site)
+
+
+def drive(
+    plan: Plan,
+    options: RunOptions,
+    folder: RunFolder,
+    answerer: answerers.Answerer | None,
+    site: SiteConfig,
+    *,
+    reuse: Reuse = _nothing_made_before,
+    budget: Budget | None = None,
+    resumed: bool = False,
+) -> RunState:
+    """Be the driver of a run until it ends or is stopped.
+
+    Args:
+        reuse: finds results that need not be made again.
+        budget: what it may spend on calls; the workflow's limits if None.
+        resumed: whether this is not the first part of the run.
+
+    Raises:
+        RecordError: another process drives it.
+    """
+    secrets = take_secrets(answerer.endpoint) if answerer is not None else None
+    budget = budget or Budget(plan.workflow.limits)
     with Ownership.acquire(folder) as ownership:
         journal = JournalWriter(folder.journal, guard=ownership.check)
         try:
             start = {"host": socket.gethostname(), "pid": os.getpid(), "generation": ownership.generation}
-            journal.append({"e": "start", "run": folder.id, **start, "resumed": False})
-            _Run(plan, options, folder, journal, answerer, site, secrets).execute()
+            journal.append({"e": "start", "run": folder.id, **start, "resumed": resumed})
+            _Run(plan, options, folder, journal, answerer, site, secrets, reuse, budget).execute()
         finally:
             journal.close()
     return RunState.read(folder)
@@ -75,14 +102,19 @@ class _Run:
         folder: RunFolder,
         journal: JournalWriter,
         answerer: answerers.Answerer | None,
-        site: Any,
-        secrets: Any,
+        site: SiteConfig,
+        secrets: TokenProvider | None,
+        reuse: Reuse,
+        budget: Budget,
     ) -> None:
         self.plan, self.options, self.folder, self.journal = plan, options, folder, journal
         self.site = site
+        self.reuse = reuse
+        self.budget = budget
         self.progress: Progress = new_progress(plan, folder.id)
+        self.progress.limiter = lambda: self.inference.snapshot() if self.inference is not None else None
+        self.progress.notes.extend(answerers.remarks(plan, answerer) if answerer is not None else [])
         self.answerer = answerer
-        self.secrets = secrets
         self.inference: Inference | None = None
         if answerer is not None:
             self.inference = Inference(
@@ -95,6 +127,7 @@ class _Run:
     def execute(self) -> None:
         """Start everything, run the steps, end everything, and write down how it ended."""
         parsl_dir = self.folder.path / "parsl"
+        shutil.rmtree(parsl_dir, ignore_errors=True)  # a killed driver leaves its own behind
         parsl_dir.mkdir(mode=0o700)
         concurrency = self.inference.snapshot().limit if self.inference is not None else 1
         apps = ParslApps(self.plan, self.site, parsl_dir, concurrency=concurrency)
@@ -127,7 +160,15 @@ class _Run:
             forced_model=answerer.forced_model if answerer is not None else None,
         )
         return Scheduler(
-            self.plan, self.folder.id, apps, preparer, self.journal, _nothing_made_before, self.progress, self._limiter
+            self.plan,
+            self.folder.id,
+            apps,
+            preparer,
+            self.journal,
+            self.reuse,
+            self.progress,
+            self.budget,
+            self._limiter,
         )
 
     def _limiter(self) -> Mapping[str, Any]:

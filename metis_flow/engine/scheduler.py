@@ -11,18 +11,18 @@ import queue
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from metis_flow.engine import entries, opening
+from metis_flow.engine.budget import Budget
 from metis_flow.engine.outcome import Outcome
 from metis_flow.engine.prepare import Prepared, Preparer
 from metis_flow.engine.progress import Progress, StepProgress
 from metis_flow.engine.scope import Result, from_journal, instance_scope
 from metis_flow.engine.steprun import Instance, StepRun
+from metis_flow.engine.stop import Stop
 from metis_flow.errors import (
-    EXIT_LIMIT,
     LoginRequired,
     MetisFlowError,
     OutputInvalid,
@@ -48,25 +48,8 @@ class Apps(Protocol):
         """How many instances of a step may be submitted and unfinished at once."""
 
 
-@dataclass(frozen=True)
-class Stop:
-    """Why a run ends before its steps are through.
-
-    Attributes:
-        status: ``stopped`` or ``paused``.
-        exit_code: of the command.
-        reason: one sentence.
-        hint: what to do.
-    """
-
-    status: str
-    exit_code: int
-    reason: str
-    hint: str | None = None
-
-
 Reuse = Callable[[str, str | None, str], Mapping[str, Any] | None]
-"""Finds an earlier ``done`` entry for (step, key, content key), or None."""
+"""Finds how an instance (step, key, content key) has ended earlier: its ``done`` or ``failed`` entry, or None."""
 
 
 class Scheduler:
@@ -75,6 +58,8 @@ class Scheduler:
     Args:
         run_id: the run's id.
         reuse: finds results that need not be made again.
+        budget: what the run may spend on calls.
+        limiter: how the limiter of calls stands, for those who follow the run from elsewhere.
     """
 
     def __init__(
@@ -86,6 +71,7 @@ class Scheduler:
         journal: JournalWriter,
         reuse: Reuse,
         progress: Progress,
+        budget: Budget,
         limiter: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self.plan = plan
@@ -95,11 +81,11 @@ class Scheduler:
         self._preparer = preparer
         self._journal = journal
         self._reuse = reuse
+        self._budget = budget
         self._limiter = limiter
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._scope = {"params": plan.params, "run": {"id": run_id}}
         self.abandoned = False
-        self._calls_started = 0
         self._last_tick = time.monotonic()
         self.steps: dict[str, StepRun] = {}
         for name, step in plan.steps.items():
@@ -260,13 +246,12 @@ class Scheduler:
 
     def _submit(self, instance: Instance, prepared: Prepared) -> None:
         if prepared.executor == "chat":
-            limit = self.plan.workflow.limits.calls
-            if limit is not None and self._calls_started >= limit:
+            stop = self._budget.reached()
+            if stop is not None:
                 self._leave(instance)
-                hint = "raise limits.calls in the workflow and resume"
-                self.drain(Stop("stopped", EXIT_LIMIT, f"the limit of {limit} calls was reached", hint))
+                self.drain(stop)
                 return
-            self._calls_started += 1
+            self._budget.calls += 1
         future = self._apps.submit(prepared.executor, prepared.payload(instance.entry))
         future.add_done_callback(lambda done: self.post(self._finished, instance, prepared, done))
 
@@ -299,6 +284,7 @@ class Scheduler:
             outcome = self._checked(instance, outcome)
         self.progress.calls += outcome.calls
         self.progress.usage += outcome.usage
+        self._budget.tokens += outcome.usage.total_tokens
         if outcome.error is not None:
             result = Result(instance.item, "failed", error=outcome.error.as_dict())
         else:
@@ -323,7 +309,10 @@ class Scheduler:
     def _take(self, instance: Instance, earlier: Mapping[str, Any]) -> None:
         """Use a result that an earlier run, or an earlier part of this one, has made."""
         instance.step.progress.running -= 1
-        result = Result(instance.item, "done", from_journal(earlier["output"], earlier.get("kind", "json")))
+        if earlier["e"] == "failed":
+            result = Result(instance.item, "failed", error=earlier["error"])
+        else:
+            result = Result(instance.item, "done", from_journal(earlier["output"], earlier.get("kind", "json")))
         if "cached" in earlier:
             instance.step.progress.cached += 1
             entry = entries.taken(instance, earlier)

@@ -1,0 +1,36 @@
+"""The limits of a workflow (``limits: {calls, tokens}``), and when they are reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metis_flow.engine.stop import Stop
+from metis_flow.errors import EXIT_LIMIT
+from metis_flow.workflow.models import Limits
+
+
+@dataclass
+class Budget:
+    """What a run may still spend.
+
+    Attributes:
+        calls: chat instances started, those of earlier parts of the run included.
+        tokens: tokens of answers received, likewise.
+    """
+
+    limits: Limits
+    calls: int = 0
+    tokens: int = 0
+
+    def reached(self) -> Stop | None:
+        """Why no further call may be started; None where one may."""
+        if self.limits.calls is not None and self.calls >= self.limits.calls:
+            return _stop("calls", self.limits.calls)
+        if self.limits.tokens is not None and self.tokens >= self.limits.tokens:
+            return _stop("tokens", self.limits.tokens)
+        return None
+
+
+def _stop(what: str, limit: int) -> Stop:
+    reason = f"the limit of {limit:,} {what} was reached"
+    return Stop("stopped", EXIT_LIMIT, reason, f"raise limits.{what} in the workflow, and resume with --accept")
