@@ -132,8 +132,8 @@ def read_rows(path: str, numbers: bool = True) -> list[Any]:
 
 
 @task
-def write_rows(rows: list[Any], path: str) -> dict[str, Any]:
-    """Writes rows to a file in the step's own folder, whole or not at all.
+def write_rows(rows: list[Any], path: str, outputs_dir: str | None = None) -> dict[str, Any]:
+    """Writes rows to a file in the run's ``outputs`` folder, whole or not at all.
 
     By the name's ending: ``.jsonl`` (one JSON value a line), ``.json`` (one list), ``.csv`` (objects of plain values;
     the columns are their keys in order of appearance, null and missing ones are empty cells). In CSV a text that a
@@ -143,12 +143,13 @@ def write_rows(rows: list[Any], path: str) -> dict[str, Any]:
     Args:
         rows: JSON values.
         path: relative; folders in it are made.
+        outputs_dir: the folder that ``path`` is relative to. A run gives its own ``outputs``; else the current folder.
 
     Returns:
         ``{path, rows}``: the path as given and the number of rows.
 
     Raises:
-        TaskFailed: the path leads out of the step's folder or has another ending, or a row does not fit the format.
+        TaskFailed: the path leads out of that folder or has another ending, or a row does not fit the format.
     """
     import csv
     import io
@@ -198,9 +199,10 @@ def write_rows(rows: list[Any], path: str) -> dict[str, Any]:
     write = formats.get(target.suffix.lower())
     if write is None:
         raise TaskFailed(f"rows cannot be written to '{path}'", hint=f"the name ends in {', '.join(formats)}")
-    here = Path.cwd().resolve()
+    here = Path(outputs_dir or ".").resolve()
     if target.is_absolute() or not (here / target.parent).resolve().is_relative_to(here) or ".." in target.parts:
-        raise TaskFailed(f"'{path}' is not inside the step's folder", hint="give a relative path without '..'")
+        raise TaskFailed(f"'{path}' is not inside the run's outputs folder", hint="give a relative path without '..'")
+    target = here / target
     content = write().encode("utf-8", "surrogatepass")
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".writing-")

@@ -139,7 +139,7 @@ def test_paths_stay_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path
     with pytest.raises(TaskFailed) as caught:
         write_rows(rows=[], path=path)
     assert caught.value.render() == (
-        f"'{path}' is not inside the step's folder\n  hint: give a relative path without '..'"
+        f"'{path}' is not inside the run's outputs folder\n  hint: give a relative path without '..'"
     )
     assert sorted(one.name for one in tmp_path.rglob("*")) == ["inside", "link"]
 
