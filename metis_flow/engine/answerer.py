@@ -68,9 +68,8 @@ def remarks(plan: Plan, answerer: Answerer) -> list[str]:
     others = sorted(name for name in named if name is not None and name != answerer.forced_model)
     if answerer.forced_model is None or not others:
         return []
-    return [
-        f"the endpoint '{answerer.endpoint.name}' has one model: {answerer.forced_model} answers for {', '.join(others)}"
-    ]
+    model = answerer.forced_model
+    return [f"the endpoint '{answerer.endpoint.name}' has one model: {model} answers for {', '.join(others)}"]
 
 
 def _static_model(plan: Plan, body: ChatDef) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from parsl import python_app
 from parsl.dataflow.dflow import DataFlowKernel
+from parsl.executors import ThreadPoolExecutor
 
 from metis_flow.engine.call import run_call
 from metis_flow.engine.chat import run_chat
@@ -61,8 +62,15 @@ class ParslApps:
         """End Parsl.
 
         Args:
-            at_once: end running scripts too, instead of waiting for them.
+            at_once: end what runs instead of waiting for it. A Python function in a thread cannot be ended: it goes on
+                until the process exits.
         """
-        if at_once:
-            stop_all()
-        self._kernel.cleanup()
+        if not at_once:
+            self._kernel.cleanup()
+            return
+        stop_all()
+        for executor in self._kernel.executors.values():
+            if isinstance(executor, ThreadPoolExecutor):
+                executor.executor.shutdown(wait=False, cancel_futures=True)
+            else:
+                executor.shutdown()

@@ -62,7 +62,7 @@ def _call(task: CallTask, function: Callable[..., Any]) -> Any:
         result = function(**arguments)
     except MetisFlowError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # whatever it raises is its own: a KeyboardInterrupt would never reach the driver
         summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         detail = _own_frames(error)
         raise TaskFailed(

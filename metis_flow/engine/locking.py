@@ -13,7 +13,7 @@ from metis_flow.plan.plan import Plan
 from metis_flow.record.folder import RunFolder
 from metis_flow.record.lockfile import RunLock, git_state, package_versions, write_lock
 from metis_flow.sites.config import SiteConfig
-from metis_flow.tasks import source_files
+from metis_flow.tasks import find_task, source_files
 from metis_flow.workflow.definition import CallDef, ChatDef
 from metis_flow.workflow.trees import templates
 
@@ -24,12 +24,20 @@ def write_sources(plan: Plan, folder: RunFolder) -> dict[str, str]:
     folder.write_bytes(folder.workflow_file.name, workflow.document.text.encode())
     texts = {name: text.encode() for name, text in workflow.included.items()}
     for step in workflow.steps.values():
-        if isinstance(step.body, CallDef) and step.verb == "python":
-            for path in source_files(step.body.target, workflow.folder):
+        if isinstance(step.body, CallDef):
+            for path in _code_beside(step.verb, step.body.target, workflow.folder.resolve()):
                 texts[str(path.relative_to(workflow.folder.resolve()))] = path.read_bytes()
     for name, data in texts.items():
         folder.write_bytes(f"{folder.sources.name}/{_inside(name)}", data)
     return {name: hashlib.sha256(data).hexdigest() for name, data in sorted(texts.items())}
+
+
+def _code_beside(verb: str, target: str, folder: Path) -> list[Path]:
+    """The files beside the workflow that hold the code of a python or uses step."""
+    if verb == "python":
+        return source_files(target, folder)
+    place, _, _ = find_task(target, folder).where.rpartition(":")
+    return [Path(place)] if Path(place).is_relative_to(folder) else []
 
 
 def lock_run(

@@ -74,8 +74,11 @@ def items_for(
     definition = step.definition
     if definition.foreach is None:
         return iter([ONLY]), 1
-    if follows and definition.upstream is not None:
-        return None, steps[definition.upstream.step].progress.total
+    if definition.upstream is not None:
+        source = steps[definition.upstream.step]
+        if not follows:  # it refers to the whole of the step too, which has ended by now
+            step.backlog.extend(sorted(source.kept, key=lambda result: result.item.index))
+        return None, source.progress.total
     collection = definition.foreach.evaluate(step.base)
     total = known_length(collection)
     items = items_of(collection, step.name)

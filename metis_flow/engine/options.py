@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metis_flow.engine.progress import Progress
+from metis_flow.inference.models import Wait
 
 RUNS_DIR = Path("runs")
 
@@ -19,6 +20,7 @@ class RunOptions:
         endpoint: name or path of an endpoint; None for the workflow's own.
         site: name or path of a site; None for `local`.
         runs_dir: where run folders are made.
+        wait: wait for models that are not live: ``coming`` for those that are Starting or Queued, ``any`` for all.
         on_start: called with the run's counts once there are any, before the first step starts.
         handle_signals: whether Ctrl-C and SIGTERM drain the run (only from the main thread).
     """
@@ -26,5 +28,6 @@ class RunOptions:
     endpoint: str | None = None
     site: str | None = None
     runs_dir: Path = RUNS_DIR
+    wait: Wait | None = None
     on_start: Callable[[Progress], None] | None = None
     handle_signals: bool = False

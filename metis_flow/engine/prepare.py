@@ -130,10 +130,14 @@ class Preparer:
         condition = step.check
         if condition is None:
             return None
+        shown = condition.source.strip().removeprefix("${{").removesuffix("}}").strip()
 
         def check(output: Any) -> str | None:
-            held = condition.evaluate({**scope, "output": output})
-            return None if held else f"the check does not hold: {condition.source.strip()}"
+            try:
+                held = condition.evaluate({**scope, "output": output})
+            except ExpressionFailed as error:  # as false: an answer that was paid for is kept, and may be repaired
+                return f"the check {shown} cannot be asked: {error.summary}"
+            return None if held else f"the check does not hold: {shown}"
 
         return check
 
@@ -149,14 +153,15 @@ class Preparer:
         arg_values = [value.evaluate(scope) for value in body.args]
         env = {name: _word(value, f"env.{name}") for name, value in env_values.items()}
         args = tuple(_word(value, f"args[{index}]") for index, value in enumerate(arg_values))
-        stdin = None if body.stdin is None else _content(body.stdin.evaluate(scope))
-        links, contents, linked = self._files(body.files, scope)
+        stdin = None if body.stdin is None else body.stdin.evaluate(scope)
+        links, contents, file_values = self._files(body.files, scope)
         parts = {
             "script": body.script,
-            "env": env_values,  # as values, so that a path parameter counts by what the file holds
+            # as values, so that path parameters and files of other steps count by what they hold
+            "env": env_values,
             "args": arg_values,
             "stdin": stdin,
-            "files": {**dict(contents), **linked},
+            "files": file_values,
             "output": [step.output.source, step.output.file, step.output.schema],
         }
         name = "instance" if item.key is None else address_of(item.key)
@@ -167,7 +172,7 @@ class Preparer:
             script=body.script,
             env=env,
             args=args,
-            stdin=stdin,
+            stdin=None if body.stdin is None else _content(stdin),
             links=links,
             contents=contents,
             secrets=body.secrets,
@@ -180,23 +185,24 @@ class Preparer:
     def _files(
         self, files: tuple[FileDef, ...], scope: Mapping[str, Any]
     ) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...], dict[str, Any]]:
-        """Links, contents, and for the content key what each link holds."""
+        """Links, contents, and for the content key what each file holds."""
         links: list[tuple[str, str]] = []
         contents: list[tuple[str, str]] = []
-        linked: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for file in files:
             if file.link is not None:
                 source = self._plan.workflow.folder / str(file.link.evaluate(scope))
                 links.append((file.name, str(source)))
-                linked[file.name] = {"file": self._contents.file_hash(source)}
+                values[file.name] = {"link": self._contents.file_hash(source)}
                 continue
             value = file.content.evaluate(scope) if file.content is not None else ""
             if isinstance(value, FileRef):
                 links.append((file.name, value.path))
-                linked[file.name] = {"file": value.sha256}
+                values[file.name] = {"link": value.sha256}
             else:
                 contents.append((file.name, _content(value)))
-        return tuple(links), tuple(contents), linked
+                values[file.name] = {"content": value}
+        return tuple(links), tuple(contents), values
 
     def _call(self, step: StepPlan, body: CallDef, label: str, scope: Mapping[str, Any]) -> Prepared:
         arguments = body.arguments.evaluate(scope)
@@ -249,6 +255,11 @@ def _word(value: Any, place: str) -> str:
         raise ExpressionFailed(f"'{place}' is a list or an object", hint=hint)
     if "\x00" in text:
         raise StepFailed(f"'{place}' holds a NUL character", hint="pass it by 'stdin' or 'files'")
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_ARGUMENT_BYTES:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        problem = f"'{place}' holds half a character (a lone surrogate)"
+        raise StepFailed(problem, hint="pass it by 'stdin' or 'files'") from None
+    if size > MAX_ARGUMENT_BYTES:
         raise StepFailed(f"'{place}' is longer than 128 KiB", hint="pass it by 'stdin' or 'files'")
     return text

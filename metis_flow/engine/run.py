@@ -27,9 +27,11 @@ from metis_flow.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_STOPPED,
+    LoginRequired,
     MetisFlowError,
 )
 from metis_flow.inference.client import Inference
+from metis_flow.inference.models import check_models
 from metis_flow.inference.tokens import TokenProvider, take_secrets
 from metis_flow.plan.plan import Plan
 from metis_flow.record.folder import RunFolder
@@ -48,8 +50,8 @@ def start_run(plan: Plan, options: RunOptions) -> RunState:
     """Run a plan, and return what its record then says.
 
     Raises:
-        ConfigError: the endpoint or the site is not there, or no model is named.
-        LoginRequired: there is no usable login, before the first call.
+        ConfigError: the endpoint, the site or a model is not there, or a model is not live.
+        LoginRequired: there is no usable login, before the first call. The run can be resumed after one.
     """
     answerer = answerers.choose(plan, options.endpoint)
     site = find_site(options.site or DEFAULT_SITE, beside=plan.workflow.folder)
@@ -87,6 +89,10 @@ def drive(
             start = {"host": socket.gethostname(), "pid": os.getpid(), "generation": ownership.generation}
             journal.append({"e": "start", "run": folder.id, **start, "resumed": resumed})
             _Run(plan, options, folder, journal, answerer, site, secrets, reuse, budget).execute()
+        except MetisFlowError as error:
+            status = "paused" if isinstance(error, LoginRequired) else "stopped"
+            journal.append({"e": "end", "status": status, "exit": error.exit_code, "reason": error.summary})
+            raise
         finally:
             journal.close()
     return RunState.read(folder)
@@ -122,6 +128,7 @@ class _Run:
                 concurrency=plan.workflow.limits.concurrency,
                 tokens=secrets,
                 on_note=self._note,
+                patient=options.wait is not None,
             )
 
     def execute(self) -> None:
@@ -133,21 +140,28 @@ class _Run:
         apps = ParslApps(self.plan, self.site, parsl_dir, concurrency=concurrency)
         finished = False
         try:
-            if self.inference is not None:
-                apps.loop.wait_for(self.inference.open())
-            scheduler = self._scheduler(apps)
             if self.options.on_start is not None:
                 self.options.on_start(self.progress)
+            if self.inference is not None:
+                apps.loop.wait_for(self._open(self.inference))
+            scheduler = self._scheduler(apps)
             with self._signals(scheduler):
                 scheduler.run()
             finished = not scheduler.abandoned
             self._write_end(scheduler)
         finally:
             self.progress.finished = True
-            if self.inference is not None and finished:
+            if self.inference is not None:
                 apps.loop.wait_for(self.inference.close())
             apps.close(at_once=not finished)
         shutil.rmtree(parsl_dir, ignore_errors=True)
+
+    async def _open(self, inference: Inference) -> None:
+        """Start the client, and see that the models are there before the first call."""
+        await inference.open()
+        if self.answerer is not None and self.answerer.forced_model is None:
+            names = [name for name in answerers.step_models(self.plan, self.answerer).values() if name is not None]
+            await check_models(inference, names, wait=self.options.wait, progress=self.progress.notes.append)
 
     def _scheduler(self, apps: ParslApps) -> Scheduler:
         answerer = self.answerer

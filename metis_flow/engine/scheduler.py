@@ -188,7 +188,7 @@ class Scheduler:
         window = self._apps.window(executor)
         started = False
         while self.stop is None and step.status == "open" and step.in_flight < window:
-            if any(len(follower.backlog) > BACKLOG * window for follower in self._followers[step.name]):
+            if any(follower.is_behind(BACKLOG * window) for follower in self._followers[step.name]):
                 break
             taken = self._next(step)
             if taken is None:
@@ -227,6 +227,7 @@ class Scheduler:
             many = (step.progress.total or MANY_INSTANCES) >= MANY_INSTANCES and step.definition.is_fan_out
             prepared = self._preparer.prepare(step.plan, item, instance.address, instance.scope, many=many)
         except MetisFlowError as error:
+            error.where = error.where or instance.address
             step.in_flight += 1
             self._finish(instance, Outcome(error=error, began=time.time(), ended=time.time()))
             return
@@ -340,7 +341,8 @@ class Scheduler:
         if step.keep:
             step.kept.append(result)
         for follower in self._followers[step.name]:
-            follower.backlog.append(result)
+            if not follower.is_closed:
+                follower.backlog.append(result)
 
     # -- closing a step
 

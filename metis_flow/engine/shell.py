@@ -17,7 +17,7 @@ from typing import Any
 from metis_flow.engine.outcome import Outcome, ShellTask
 from metis_flow.engine.validate import check_schema
 from metis_flow.errors import MetisFlowError, OutputInvalid, ShellFailed, StepFailed, TimedOut
-from metis_flow.record.files import make_parents, make_private_folder, promote
+from metis_flow.record.files import make_parents, make_private_folder, promote, write_new
 from metis_flow.units import format_duration
 from metis_flow.workflow.values import FileRef
 
@@ -72,20 +72,22 @@ def _lay_out(task: ShellTask, work: Path, root: Path) -> None:
             raise StepFailed(f"the file for '{name}' is not there: {target}", hint="check 'files' of the step")
         place.symlink_to(target)
     for name, text in task.contents:
-        _place(work, name).write_bytes(text.encode("utf-8", "surrogatepass"))
-    (work / "script.sh").write_text(task.script, encoding="utf-8")
+        write_new(_place(work, name), text.encode("utf-8", "surrogatepass"), durable=False)
+    write_new(work / "script.sh", task.script.encode(), durable=False)
+    for name in ("stdout", "stderr"):
+        write_new(work / name, b"", durable=False)
 
 
 def _place(work: Path, name: str) -> Path:
     place = work / name
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_parents(place, within=work)
     return place
 
 
 def _execute(task: ShellTask, work: Path) -> None:
     stdin: Any = subprocess.DEVNULL
     if task.stdin is not None:
-        (work / "stdin").write_bytes(task.stdin.encode("utf-8", "surrogatepass"))
+        write_new(work / "stdin", task.stdin.encode("utf-8", "surrogatepass"), durable=False)
         stdin = (work / "stdin").open("rb")
     with (
         contextlib.nullcontext() if stdin is subprocess.DEVNULL else stdin,
@@ -101,6 +103,7 @@ def _execute(task: ShellTask, work: Path) -> None:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
+                umask=0o077,
             )
         except OSError as error:
             hint = "pass large values by 'stdin' or 'files'" if error.errno == 7 else None
@@ -117,9 +120,10 @@ def _execute(task: ShellTask, work: Path) -> None:
                 hint="raise 'timeout', or look at its stderr",
             ) from None
         finally:
+            _signal_group(process.pid, signal.SIGKILL)  # what it left running would write into a folder that is done
             _running.discard(process.pid)
     if code != 0:
-        how = f"exit code {code}" if code > 0 else f"signal {-code} ({signal.Signals(-code).name})"
+        how = f"exit code {code}" if code > 0 else f"signal {-code} ({signal.strsignal(-code)})"
         raise ShellFailed(f"the script ended with {how}", detail=_tail(task, work), hint=f"its folder: {task.folder}")
 
 
@@ -167,8 +171,15 @@ def _tidy(task: ShellTask, work: Path) -> None:
                 path.unlink()
 
 
+def _secret_values(task: ShellTask) -> list[bytes]:
+    """What must not be kept: each value, also as JSON writes it. The longest come first: one may be part of another."""
+    values = [os.environ[name] for name in task.secrets if os.environ.get(name)]
+    written = [json.dumps(value, ensure_ascii=plain)[1:-1] for value in values for plain in (True, False)]
+    return sorted({os.fsencode(value) for value in values + written}, key=len, reverse=True)
+
+
 def _mask_file(task: ShellTask, path: Path) -> None:
-    values = [os.environ[name].encode() for name in task.secrets if os.environ.get(name)]
+    values = _secret_values(task)
     if not values:
         return
     data = path.read_bytes()
@@ -179,22 +190,16 @@ def _mask_file(task: ShellTask, path: Path) -> None:
         path.write_bytes(masked)
 
 
-def _mask(task: ShellTask, text: str) -> str:
-    for name in task.secrets:
-        if os.environ.get(name):
-            text = text.replace(os.environ[name], MASK.decode())
-    return text
-
-
 def _tail(task: ShellTask, work: Path) -> str | None:
     """The last lines of stderr, else of stdout."""
     for name in ("stderr", "stdout"):
         path = work / name
-        with contextlib.suppress(OSError), path.open("rb") as stream:
+        _mask_file(task, path)  # before lines are cut, and a secret with them
+        with path.open("rb") as stream:
             stream.seek(max(0, path.stat().st_size - 8192))
             lines = stream.read().decode("utf-8", "replace").splitlines()[-TAIL_LINES:]
             if lines:
-                return _mask(task, "\n".join(line[:400] for line in lines))
+                return "\n".join(line[:400] for line in lines)
     return None
 
 

@@ -80,6 +80,10 @@ class StepRun:
         """Whether it has ended, one way or another."""
         return self.status in ("done", "failed", "skipped")
 
+    def is_behind(self, most: int) -> bool:
+        """Whether items pile up before it. A step that has not begun holds nobody up: what it waits for may be next."""
+        return self.status == "open" and len(self.backlog) > most
+
     def view(self) -> dict[str, Any]:
         """``steps.<name>`` for those that refer to it."""
         return step_view(self.definition, self.status, self.kept, self.error)

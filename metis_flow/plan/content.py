@@ -17,6 +17,9 @@ from typing import Any
 from metis_flow.errors import StepFailed
 from metis_flow.workflow.values import FileRef, PathParam
 
+_MARK = "\x00"
+"""Begins the names that stand for files and ranges, so that no ordinary object looks like one of them."""
+
 
 @dataclass(frozen=True)
 class ContentKey:
@@ -43,8 +46,8 @@ class Contents:
         Raises:
             StepFailed: a path among them cannot be read.
         """
-        hashes = {name: _sha256(self._canonical(value))[:16] for name, value in sorted(parts.items())}
-        return ContentKey(_sha256(json.dumps(hashes).encode()), hashes)
+        hashes = {name: _sha256(self._canonical(value)) for name, value in sorted(parts.items())}
+        return ContentKey(_sha256(json.dumps(hashes).encode()), {name: whole[:16] for name, whole in hashes.items()})
 
     def file_hash(self, path: Path) -> str:
         """SHA-256 of a file, or of the names and contents of a folder's files.
@@ -73,27 +76,27 @@ class Contents:
         return known[1]
 
     def _canonical(self, value: Any) -> bytes:
-        text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=self._special)
-        if _has_path(value):
-            text = json.dumps(self._with_paths(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        value = self._with_paths(value) if _has_path(value) else value
+        text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_special)
         return text.encode("utf-8", "surrogatepass")
-
-    def _special(self, value: Any) -> Any:
-        if isinstance(value, FileRef):
-            return {"file": value.sha256}
-        if isinstance(value, range):
-            return {"range": [value.start, value.stop, value.step]}
-        raise TypeError(f"{type(value).__name__} has no content key")
 
     def _with_paths(self, value: Any) -> Any:
         if isinstance(value, PathParam):
             path = Path(value)
-            return {"path": path.name, "content": self.file_hash(path) if path.exists() else None}
+            return {_MARK + "path": path.name, "content": self.file_hash(path) if path.exists() else None}
         if isinstance(value, Mapping):
             return {name: self._with_paths(part) for name, part in value.items()}
         if isinstance(value, list | tuple):
             return [self._with_paths(part) for part in value]
-        return self._special(value) if isinstance(value, FileRef | range) else value
+        return value
+
+
+def _special(value: Any) -> Any:
+    if isinstance(value, FileRef):
+        return {_MARK + "file": value.sha256}
+    if isinstance(value, range):
+        return {_MARK + "range": [value.start, value.stop, value.step]}
+    raise TypeError(f"{type(value).__name__} has no content key")
 
 
 def _has_path(value: Any) -> bool:

@@ -33,9 +33,14 @@ def edges_of(step: StepDef, steps: Mapping[str, StepDef]) -> list[Edge]:
     kinds: dict[str, EdgeKind] = dict.fromkeys(step.needs, "needs")
     for ref in sorted(step.refs, key=lambda ref: (ref.step, ref.field)):
         kinds[ref.step] = "gather" if steps[ref.step].is_fan_out else "one"
-    if step.upstream is not None and not any(ref.step == step.upstream.step for ref in step.instance_refs):
+    if step.upstream is not None and not _is_awaited(step, step.upstream.step):
         kinds[step.upstream.step] = "item"
     return [Edge(source, step.name, kind) for source, kind in kinds.items()]
+
+
+def _is_awaited(step: StepDef, source: str) -> bool:
+    """Whether a step waits for the whole of another, besides following it item by item."""
+    return source in step.needs or any(ref.step == source for ref in step.instance_refs)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from metis_flow.errors import ExpressionFailed
-from metis_flow.workflow.functions import address_of
+from metis_flow.workflow.functions import address_of, describe
 
 
 @dataclass(frozen=True)
@@ -29,23 +30,29 @@ class Item:
 ONLY = Item(0, None)
 
 
-def items_of(value: Any, where: str) -> Iterator[Item]:
+def items_of(value: Any, where: str, *, rows: bool = False) -> Iterator[Item]:
     """The items of a list, object or range, lazily, with their default keys (a name in an object, else the index).
+
+    Args:
+        rows: they are the rows of ``steps.x.results``, which have a key each.
 
     Raises:
         ExpressionFailed: the value is something else.
     """
+    if rows:
+        return (Item(index, row["key"], row) for index, row in enumerate(value))
     if isinstance(value, Mapping):
         return (Item(index, str(name), part) for index, (name, part) in enumerate(value.items()))
     if isinstance(value, list | range):
         return (Item(index, str(index), part) for index, part in enumerate(value))
-    kind = "a text" if isinstance(value, str) else "null" if value is None else f"a {type(value).__name__}"
-    raise ExpressionFailed(f"'foreach' got {kind}, and takes a list, an object or a range", where=where)
+    raise ExpressionFailed(f"'foreach' got {describe(value)}, and takes a list, an object or a range", where=where)
 
 
 def known_length(value: Any) -> int | None:
     """The number of items, where it can be known without walking over them."""
-    return len(value) if isinstance(value, list | range | Mapping) else None
+    if isinstance(value, range):  # len() has an upper limit
+        return max(0, -((value.start - value.stop) // value.step))
+    return len(value) if isinstance(value, list | Mapping) else None
 
 
 def key_text(value: Any) -> str:
@@ -58,16 +65,20 @@ def key_text(value: Any) -> str:
         return value
     if isinstance(value, bool | int | float):
         return json.dumps(value)
-    kind = "null" if value is None else "a list or object"
-    raise ExpressionFailed(f"'key' is {kind}", hint="a key is a text or a number, such as '${{ item.id }}'")
+    hint = "a key is a text or a number, such as '${{ item.id }}'"
+    raise ExpressionFailed(f"'key' is {describe(value)}", hint=hint)
 
 
 class Keys:
-    """The keys of one step so far. Two equal ones are an error that shows both items."""
+    """The keys of one step so far. Two equal ones are an error that shows both items.
+
+    They are told apart by their addresses, so that no two instances share a folder either. Of each item only the
+    start is kept.
+    """
 
     def __init__(self, step: str) -> None:
         self._step = step
-        self._first: dict[str, int] = {}
+        self._first: dict[str, tuple[int, str]] = {}
 
     def add(self, item: Item) -> None:
         """Take note of an item.
@@ -76,13 +87,14 @@ class Keys:
             ExpressionFailed: an earlier item has the same key.
         """
         assert item.key is not None
-        earlier = self._first.setdefault(item.key, item.index)
-        if earlier != item.index:
+        shown = _short(item.value)
+        index, earlier = self._first.setdefault(address_of(item.key), (item.index, shown))
+        if index != item.index:
             raise ExpressionFailed(
-                f"items {earlier} and {item.index} have the same key {item.key!r}",
+                f"items {index} and {item.index} have the same key {item.key!r}",
                 where=self._step,
                 hint="choose a 'key' that is different for each item",
-                detail=f"item {item.index}: {_short(item.value)}",
+                detail=f"item {index}: {earlier}\nitem {item.index}: {shown}",
             )
 
 
@@ -92,5 +104,14 @@ def address(step: str, key: str | None) -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 200 else text[:200] + " …"
+    text = json.dumps(_start_of(value), ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else text[:78] + " …"
+
+
+def _start_of(value: Any) -> Any:
+    """Enough of a value to show, however large it is."""
+    if isinstance(value, str):
+        return value[:80]
+    if isinstance(value, Mapping):
+        return {name: _start_of(part) for name, part in islice(value.items(), 8)}
+    return [_start_of(part) for part in islice(value, 8)] if isinstance(value, list) else value

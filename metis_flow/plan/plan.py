@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from metis_flow.errors import ExpressionFailed, MetisFlowError, WorkflowError, WorkflowInvalid
+from metis_flow.errors import ExpressionFailed, MetisFlowError, WorkflowError, WorkflowInvalid, did_you_mean
 from metis_flow.plan.graph import Graph, make_graph
 from metis_flow.plan.items import Item, Keys, items_of, key_text, known_length
 from metis_flow.tasks import find_task, source_hash
 from metis_flow.workflow import params
 from metis_flow.workflow.definition import CallDef, StepDef, WorkflowDef
-from metis_flow.workflow.load import load_workflow
-from metis_flow.workflow.trees import Constant, Value, templates
+from metis_flow.workflow.load import load_workflow, position_of
+from metis_flow.workflow.trees import Constant, MapOf, Value, templates
 
 MAX_CHECKED_KEYS = 100_000
 """Longest fan-out whose keys the plan itself walks over; a longer one is checked as it runs."""
@@ -87,26 +87,46 @@ def make_plan(
     problems: list[WorkflowError] = []
     steps: dict[str, StepPlan] = {}
     for name in graph.order:
+        step = workflow.steps[name]
+        code = instances = None
         try:
-            steps[name] = _plan_step(workflow, workflow.steps[name], values, limit)
+            code = _code_of(workflow, step, problems)
         except MetisFlowError as error:
-            problems.append(_placed(workflow, name, error))
+            problems.append(_placed(workflow, step, step.verb, error))
+        try:
+            instances = _known_instances(workflow, step, values, limit, problems)
+        except ExpressionFailed as error:
+            problems.append(_placed(workflow, step, "foreach", error))
+        steps[name] = StepPlan(step, instances, code)
     if problems:
-        raise WorkflowInvalid(problems)
+        raise WorkflowInvalid(sorted(problems, key=position_of))
     return Plan(workflow, values, graph, steps, limit)
 
 
-def _plan_step(workflow: WorkflowDef, step: StepDef, values: Mapping[str, Any], limit: int | None) -> StepPlan:
-    code = None
-    if isinstance(step.body, CallDef):
-        if step.verb == "uses":
-            code = find_task(step.body.target, workflow.folder).source_hash
-        else:
-            code = source_hash(step.body.target, workflow.folder)
-    return StepPlan(step, _known_instances(step, values, limit), code)
+def _code_of(workflow: WorkflowDef, step: StepDef, problems: list[WorkflowError]) -> str | None:
+    """The hash of the code that a step calls; arguments that a task does not take are noted."""
+    if not isinstance(step.body, CallDef):
+        return None
+    if step.verb == "python":
+        return source_hash(step.body.target, workflow.folder)
+    task = find_task(step.body.target, workflow.folder)
+    arguments = step.body.arguments
+    given = dict(arguments.items) if isinstance(arguments, MapOf) else arguments.evaluate({})
+    known = task.parameters["properties"]
+    for name in given:
+        if name not in known and not task.parameters["additionalProperties"]:
+            summary, place = f"the task '{task.name}' takes no '{name}'", ("steps", step.name, "with", name)
+            problems.append(workflow.document.error(summary, place, key=True, hint=did_you_mean(name, known)))
+    for name in task.parameters["required"]:
+        if name not in given:
+            summary, hint = f"the task '{task.name}' needs '{name}'", f"add 'with: {{{name}: …}}'"
+            problems.append(workflow.document.error(summary, ("steps", step.name, "uses"), hint=hint))
+    return task.source_hash
 
 
-def _known_instances(step: StepDef, values: Mapping[str, Any], limit: int | None) -> int | None:
+def _known_instances(
+    workflow: WorkflowDef, step: StepDef, values: Mapping[str, Any], limit: int | None, problems: list[WorkflowError]
+) -> int | None:
     if step.foreach is None:
         return 1
     if _depends_on_a_run(step.foreach):
@@ -117,8 +137,11 @@ def _known_instances(step: StepDef, values: Mapping[str, Any], limit: int | None
     items = items_of(collection, step.name)
     if length is not None and length <= MAX_CHECKED_KEYS and not (step.key and _depends_on_a_run(step.key)):
         keys = Keys(step.name)
-        for item in items:
-            keys.add(with_key(step, item, scope))
+        try:
+            for item in items:
+                keys.add(with_key(step, item, scope))
+        except ExpressionFailed as error:
+            problems.append(_placed(workflow, step, "key" if step.key else "foreach", error))
     return length if limit is None or length is None else min(length, limit)
 
 
@@ -144,11 +167,9 @@ def _depends_on_a_run(value: Value) -> bool:
     return any(template.refs or "run" in template.names for template in templates(value))
 
 
-def _placed(workflow: WorkflowDef, step: str, error: MetisFlowError) -> WorkflowError:
-    """The error, at the step's own place in the file."""
-    verb = workflow.steps[step].verb
-    field = "foreach" if isinstance(error, ExpressionFailed) else verb
-    placed = workflow.document.error(error.summary, ("steps", step, field), hint=error.hint)
-    if error.detail:
-        placed.detail = f"{placed.detail}\n{error.detail}"
+def _placed(workflow: WorkflowDef, step: StepDef, field: str, error: MetisFlowError) -> WorkflowError:
+    """The error, at the step's own place in the file; where it came from is shown below."""
+    placed = workflow.document.error(error.summary, ("steps", step.name, field), hint=error.hint)
+    origin = error.where if error.where not in (None, step.name) else None
+    placed.detail = "\n".join(part for part in (placed.detail, origin, error.detail) if part)
     return placed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,22 +14,20 @@ from metis_flow.inference.config_files import config_files, looks_like_path, rea
 DEFAULT_SITE = "local"
 
 
-class SiteConfig(BaseModel):
-    """One site file.
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ExecutorConfig(_Part):
+    """One executor of a site.
 
     Attributes:
-        name: the file's name without its suffix.
-        source: the file.
         kind: `threads` of the driver, or worker `processes` on this machine.
         workers: how many instances run at once; `auto`: one a core.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    name: str
-    source: Path
     kind: Literal["threads", "processes"]
-    workers: Literal["auto"] | int = Field(default="auto")
+    workers: Literal["auto"] | Annotated[int, Field(gt=0)] = "auto"
 
     @property
     def worker_count(self) -> int:
@@ -37,6 +35,25 @@ class SiteConfig(BaseModel):
         if isinstance(self.workers, int):
             return self.workers
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class SiteConfig(_Part):
+    """One site file.
+
+    Attributes:
+        name: the file's name without its suffix.
+        source: the file.
+        executors: where steps run, by name.
+    """
+
+    name: str
+    source: Path
+    executors: dict[str, ExecutorConfig] = Field(min_length=1, max_length=1)
+
+    @property
+    def work(self) -> tuple[str, ExecutorConfig]:
+        """Name and settings of the executor that steps run on."""
+        return next(iter(self.executors.items()))
 
 
 def find_site(name_or_path: str, *, beside: Path | None = None) -> SiteConfig:
@@ -53,7 +70,7 @@ def find_site(name_or_path: str, *, beside: Path | None = None) -> SiteConfig:
         if not path.is_file():
             raise ConfigError(f"there is no site file {name_or_path}", hint="check the path")
         return read_config(path, SiteConfig, name=path.stem, source=path)
-    files = config_files("sites", mark="kind", beside=beside)
+    files = config_files("sites", mark="executors", beside=beside)
     if name_or_path not in files:
         raise ConfigError(f"there is no site '{name_or_path}'", hint=did_you_mean(name_or_path, files))
     path = files[name_or_path]
@@ -62,5 +79,5 @@ def find_site(name_or_path: str, *, beside: Path | None = None) -> SiteConfig:
 
 def list_sites(*, beside: Path | None = None) -> list[SiteConfig]:
     """Every site that has a name, in the order of names."""
-    files = config_files("sites", mark="kind", beside=beside)
+    files = config_files("sites", mark="executors", beside=beside)
     return [read_config(path, SiteConfig, name=path.stem, source=path) for _, path in sorted(files.items())]

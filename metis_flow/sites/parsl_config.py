@@ -10,12 +10,12 @@ from pathlib import Path
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor, ThreadPoolExecutor
 from parsl.executors.base import ParslExecutor
+from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from parsl.providers import LocalProvider
 
 from metis_flow.errors import ConfigError
-from metis_flow.sites.config import SiteConfig
+from metis_flow.sites.config import ExecutorConfig, SiteConfig
 
-WORK = "work"
 STRATEGY_PERIOD = 0.2
 """Seconds; Parsl's own 5 s are most of a block's start-up time."""
 
@@ -28,26 +28,27 @@ def parsl_config(site: SiteConfig, run_dir: Path, *, work: bool, others: Sequenc
         work: whether the plan has steps for the site's executor; without any it is not started.
         others: executors of the driver itself.
     """
-    executors = [*others, *([_work_executor(site)] if work else [])]
+    name, settings = site.work
+    executors = [*others, *([_executor(name, settings)] if work else [])]
     return Config(
         executors=executors,
         run_dir=str(run_dir),
         initialize_logging=False,
-        strategy="none" if site.kind == "threads" or not work else "simple",
+        strategy="none" if settings.kind == "threads" or not work else "simple",
         strategy_period=STRATEGY_PERIOD,
         retries=0,
         usage_tracking=0,
     )
 
 
-def _work_executor(site: SiteConfig) -> ParslExecutor:
-    if site.kind == "threads":
-        return ThreadPoolExecutor(label=WORK, max_threads=site.worker_count)
+def _executor(name: str, settings: ExecutorConfig) -> ParslExecutor:
+    if settings.kind == "threads":
+        return ThreadPoolExecutor(label=name, max_threads=settings.worker_count)
     return HighThroughputExecutor(
-        label=WORK,
+        label=name,
         address="127.0.0.1",
         loopback_address="127.0.0.1",
-        max_workers_per_node=site.worker_count,
+        max_workers_per_node=settings.worker_count,
         cores_per_worker=1,
         provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),  # type: ignore[no-untyped-call]
         encrypted=True,
@@ -72,6 +73,5 @@ def helper(name: str) -> str:
 
 
 def _launch_command() -> str:
-    default: str = HighThroughputExecutor(label="unused").launch_cmd
-    program, _, rest = default.partition(" ")
+    program, _, rest = DEFAULT_LAUNCH_CMD.partition(" ")
     return f"{sys.executable} {helper(program)} {rest}"

@@ -1,0 +1,1 @@
+"""Commands about those who answer: logins, models, endpoints."""

@@ -1,0 +1,60 @@
+"""The console entry point."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from metis_flow.cli.commands import commands
+from metis_flow.cli.documents import close_to_all, kept_for_documents, reader_may_leave
+from metis_flow.cli.failing import fail, fail_unexpectedly, fail_usage
+from metis_flow.errors import EXIT_DONE, EXIT_INTERRUPTED, MetisFlowError
+
+NAME = "metis-flow"
+
+
+def main() -> int:
+    """Run the command line of this process; its exit code."""
+    arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    code = run_command(arguments)
+    if _wants_document(arguments):
+        close_to_all()
+    return code
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command, as ``metis-flow ARGUMENTS``; its exit code."""
+    as_json = _wants_document(arguments)
+    with kept_for_documents(as_json), reader_may_leave():
+        return _invoke(arguments, as_json=as_json)
+    return EXIT_DONE
+
+
+def _wants_document(arguments: Sequence[str]) -> bool:
+    """Whether ``--json`` is asked for; known before the rest is read, so that mistakes there are told as JSON too."""
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--json" in own
+
+
+def _invoke(arguments: Sequence[str], *, as_json: bool) -> int:
+    try:
+        with commands.make_context(NAME, list(arguments)) as context:
+            commands.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as error:
+        return fail_usage(error, as_json=as_json)
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except MetisFlowError as error:
+        return fail(error, as_json=as_json)
+    except Exception as error:
+        return fail_unexpectedly(error, as_json=as_json)
+    return EXIT_DONE

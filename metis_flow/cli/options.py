@@ -1,0 +1,76 @@
+"""Options that several commands have, and how their values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from metis_flow.inference.models import Wait
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")
+run_argument = click.argument("ref", metavar="RUN")
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+runs_dir_option = click.option(
+    "--runs-dir",
+    type=click.Path(path_type=Path),
+    default="runs",
+    show_default=True,
+    help="The folder of the runs' records.",
+)
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N items of each first fan-out."
+)
+
+endpoint_option = click.option(
+    "--endpoint", metavar="E", help="Who answers: a name or a file; see `metis-flow endpoints`."
+)
+site_option = click.option("--site", metavar="S", help="Where steps run: a name or a file; see `metis-flow sites`.")
+wait_option = click.option(
+    "--wait",
+    is_flag=False,
+    flag_value="coming",
+    type=click.Choice(["coming", "any"]),
+    help="Wait for a model that is Starting or Queued; `--wait any` for one that is Offline or Stopped too.",
+)
+
+
+def waiting(word: str | None) -> Wait | None:
+    """What `--wait` means to the engine."""
+    return None if word is None else "any" if word == "any" else "coming"
+
+
+def parameter_options(command: _F) -> _F:
+    """``-p`` and ``--params``, for `given_parameters`."""
+    assignments = click.option(
+        "-p",
+        "assignments",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="A parameter's value; may be repeated. A path is relative to the current folder.",
+    )
+    file = click.option(
+        "--params",
+        "params_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Values of parameters from a YAML or JSON file; -p goes before them.",
+    )
+    return assignments(file(command))
+
+
+def given_parameters(assignments: Sequence[str], params_file: Path | None) -> dict[str, Any]:
+    """The parameters that the user gave.
+
+    Raises:
+        ParameterError: the file cannot be read, or a text is not NAME=VALUE.
+    """
+    from metis_flow.workflow.params import parse_assignment, read_params
+
+    given = read_params(params_file) if params_file is not None else {}
+    return given | dict(map(parse_assignment, assignments))

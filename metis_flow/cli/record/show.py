@@ -1,0 +1,127 @@
+"""``metis-flow show``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from metis_flow.cli.documents import print_document
+from metis_flow.cli.options import json_option, run_argument, runs_dir_option
+from metis_flow.errors import RecordError, did_you_mean
+
+if TYPE_CHECKING:
+    from metis_flow.record.folder import RunFolder
+
+
+@click.command("show")
+@run_argument
+@click.argument("target", metavar="[STEP[@KEY]]", required=False)
+@runs_dir_option
+@json_option
+def command(ref: str, target: str | None, runs_dir: Path, as_json: bool) -> None:
+    """Show a RUN, one of its steps, or one instance.
+
+    With STEP a row for each instance; with STEP@KEY one of them: prompt, answer, tokens, output, error, files.
+    KEY is an instance's key, or the short form of it that tables show.
+    """
+    from metis_flow.record.folder import find_run
+
+    folder = find_run(ref, runs_dir)
+    if target is None:
+        _show_run(folder, as_json=as_json)
+        return
+    step, at, key = target.partition("@")
+    if not at and (only := _only_instance(folder, step)) is not None:
+        _show_instance(only, as_json=as_json)
+    elif not at:
+        _show_step(folder, step, as_json=as_json)
+    else:
+        _show_instance(_find_instance(folder, step, key), as_json=as_json)
+
+
+def _show_run(folder: RunFolder, *, as_json: bool) -> None:
+    from metis_flow.record.lockfile import read_lock
+    from metis_flow.record.state import RunState
+    from metis_flow.views.run_overview import overview_as_json, print_overview
+
+    state, lock = RunState.read(folder), read_lock(folder)
+    if as_json:
+        print_document(overview_as_json(state, lock))
+    else:
+        print_overview(state, lock, folder, sys.stdout)
+
+
+def _show_step(folder: RunFolder, step: str, *, as_json: bool) -> None:
+    from metis_flow.views.instances import print_instances
+
+    instances = _instances(folder, step)
+    if as_json:
+        print_document({"run": folder.id, "step": step, "instances": list(instances)})
+    else:
+        print_instances(instances, sys.stdout)
+
+
+def _show_instance(instance: dict[str, Any], *, as_json: bool) -> None:
+    from metis_flow.views.instances import print_instance
+
+    if as_json:
+        print_document(instance)
+    else:
+        print_instance(instance, sys.stdout)
+
+
+def _instances(folder: RunFolder, step: str, key: str | None = None) -> Iterator[dict[str, Any]]:
+    from metis_flow.record.state import read_instances
+    from metis_flow.views.instances import instance_as_json
+
+    return (instance_as_json(folder, entry) for entry in read_instances(folder, step, key))
+
+
+def _only_instance(folder: RunFolder, step: str) -> dict[str, Any] | None:
+    """The instance of a step that has one, and no key; None for a fan-out.
+
+    Raises:
+        RecordError: the run has no such step, or nothing of it has ended.
+    """
+    first = next(_instances(folder, step), None)
+    if first is None:
+        raise _nothing_of(folder, step)
+    return first if first["key"] is None else None
+
+
+def _find_instance(folder: RunFolder, step: str, key: str) -> dict[str, Any]:
+    """The instance with a key, or with the short form of one.
+
+    Raises:
+        RecordError: there is none, or the word is the key of one and the short form of another.
+    """
+    found = list(_instances(folder, step, key))
+    exact = [instance for instance in found if instance["key"] == key]
+    if len(found) == 1 or len(exact) == 1:
+        return (exact or found)[0]
+    if found:
+        detail = "\n".join(instance["address"] for instance in found)
+        raise RecordError(f"'{step}@{key}' means {len(found)} instances", detail=detail, hint="write one of these")
+    words = {str(word) for instance in _instances(folder, step) for word in (instance["key"], _after_at(instance))}
+    if not words:
+        raise _nothing_of(folder, step)
+    hint = did_you_mean(key, words) or f"see them all: metis-flow show {folder.id} {step}"
+    raise RecordError(f"the step '{step}' has no instance '{key}' that has ended", where=folder.id, hint=hint)
+
+
+def _after_at(instance: dict[str, Any]) -> str:
+    return str(instance["address"]).partition("@")[2]
+
+
+def _nothing_of(folder: RunFolder, step: str) -> RecordError:
+    from metis_flow.record.state import RunState
+
+    steps = RunState.read(folder).steps
+    if step in steps:
+        return RecordError(f"nothing of the step '{step}' has ended yet", where=folder.id)
+    hint = did_you_mean(step, steps)
+    return RecordError(f"the run has no step '{step}', or has not come to it", where=folder.id, hint=hint)

@@ -1,0 +1,71 @@
+"""``metis-flow run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from metis_flow.cli.options import (
+    endpoint_option,
+    file_argument,
+    given_parameters,
+    json_option,
+    limit_option,
+    parameter_options,
+    runs_dir_option,
+    site_option,
+    wait_option,
+    waiting,
+)
+
+
+@click.command("run")
+@file_argument
+@parameter_options
+@endpoint_option
+@site_option
+@limit_option
+@wait_option
+@runs_dir_option
+@json_option
+@click.pass_context
+def command(
+    context: click.Context,
+    file: Path,
+    assignments: tuple[str, ...],
+    params_file: Path | None,
+    endpoint: str | None,
+    site: str | None,
+    limit: int | None,
+    wait: str | None,
+    runs_dir: Path,
+    as_json: bool,
+) -> None:
+    """Run a workflow FILE to its end, and print its outputs.
+
+    Progress goes to standard error. Ctrl-C lets what runs finish and ends the run so that it can be resumed; a second
+    one ends it at once.
+    """
+    from metis_flow.plan.plan import load_plan
+
+    plan = load_plan(file, given_parameters(assignments, params_file), limit=limit)
+
+    # The engine takes half a second to load: mistakes in the file are told before.
+    from metis_flow.cli.running.driving import OnStart, drive_and_tell
+    from metis_flow.engine.options import RunOptions
+    from metis_flow.engine.run import start_run
+    from metis_flow.record.state import RunState
+
+    def drive(on_start: OnStart) -> RunState:
+        options = RunOptions(
+            endpoint=endpoint,
+            site=site,
+            runs_dir=runs_dir,
+            wait=waiting(wait),
+            on_start=on_start,
+            handle_signals=True,
+        )
+        return start_run(plan, options)
+
+    context.exit(drive_and_tell(drive, runs_dir, as_json=as_json))

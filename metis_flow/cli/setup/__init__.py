@@ -1,0 +1,1 @@
+"""Commands about sites, tasks and the gateway for tests."""

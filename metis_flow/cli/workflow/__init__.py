@@ -1,0 +1,1 @@
+"""Commands about a workflow file, before it runs."""

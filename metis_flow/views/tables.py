@@ -1,0 +1,65 @@
+"""Tables as text: whole where they are piped, fitted to the window on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from metis_flow.views.safe_text import one_line
+
+PIPED_WIDTH = 100_000
+_COLOURS = {
+    "done": "green",
+    "running": "yellow",
+    "failed": "red",
+    "died": "red",
+    "unreadable": "red",
+    "stopped": "yellow",
+    "paused": "yellow",
+    "skipped": "dim",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        right: whether it is aligned to the right, as numbers are.
+        gives_way: whether it may be cut with ``…`` where the window is too narrow; others are folded.
+    """
+
+    title: str
+    right: bool = False
+    gives_way: bool = False
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], out: TextIO, *, indent: int = 0) -> None:
+    """Print a table; cells are taken as data, and a cell that is the name of a status gets its colour.
+
+    Args:
+        rows: a cell for each column; None is an empty one.
+        indent: spaces before each line.
+    """
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        table.add_column(
+            Text(column.title),
+            justify="right" if column.right else "left",
+            overflow="ellipsis" if column.gives_way else "fold",
+            no_wrap=column.gives_way,
+        )
+    for row in rows:
+        cells = ["" if cell is None else one_line(cell) for cell in row]
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in cells))
+    width = None if out.isatty() else PIPED_WIDTH
+    console = Console(file=out, width=width, markup=False, highlight=False, emoji=False)
+    with console.capture() as capture:
+        console.print(Padding(table, (0, 0, 0, indent)))
+    out.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
