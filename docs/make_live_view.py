@@ -5,6 +5,7 @@ Needs tmux, and metis-flow with its embedded model in this Python: ``python docs
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from rich.text import Text
 ROOT = Path(__file__).resolve().parent.parent
 SESSION = "metis-flow-picture"
 WIDTH, HEIGHT = 96, 16
+ARGUMENTS = "run workflows/elements.yaml --endpoint embedded"
 
 
 def tmux(*words: str) -> str:
@@ -27,8 +29,9 @@ def tmux(*words: str) -> str:
 def main(seconds: float) -> None:
     """Start the run in a terminal, take the screen after some seconds, and draw it."""
     with tempfile.TemporaryDirectory() as runs:
-        command = f"{sys.executable} -m metis_flow.cli run workflows/elements.yaml --endpoint embedded --runs-dir {runs}"
-        tmux("new-session", "-d", "-x", str(WIDTH), "-y", str(HEIGHT), "-c", str(ROOT), f"env -u CI -u NO_COLOR {command}")
+        command = f"{sys.executable} -m metis_flow.cli {ARGUMENTS} --runs-dir {runs}"
+        size = ("-x", str(WIDTH), "-y", str(HEIGHT))
+        tmux("new-session", "-d", *size, "-c", str(ROOT), f"env -u CI -u NO_COLOR {command}")
         try:
             time.sleep(seconds)
             screen = tmux("capture-pane", "-e", "-p")
@@ -36,9 +39,11 @@ def main(seconds: float) -> None:
             tmux("kill-server")
     with open("/dev/null", "w") as nowhere:
         console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True)
-        console.print(Text("$ metis-flow run workflows/elements.yaml --endpoint embedded", style="bold"))
+        console.print(Text(f"$ metis-flow {ARGUMENTS}", style="bold"))
         console.print(Text.from_ansi(screen.rstrip()))
-        console.save_svg(str(ROOT / "docs" / "live-view.svg"), title="metis-flow")
+        picture = console.export_svg(title="metis-flow")
+    # the picture asks for fonts from the network; the reader's own will do
+    (ROOT / "docs" / "live-view.svg").write_text(re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ from metis_flow.sites.config import ExecutorConfig, SiteConfig
 
 STRATEGY_PERIOD = 0.2
 """Seconds; Parsl's own 5 s are most of a block's start-up time."""
+HEARTBEAT_SECONDS = 1
+"""How often the workers' manager looks after them: with Parsl's own 30 s a killed one is missed for half a minute."""
+
+# A terminal's Ctrl-C goes to all of the driver's process group, and what runs could not finish without the interchange.
+_IN_A_SESSION = "import os, runpy, sys; os.setsid(); del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
 
 
 def parsl_config(site: SiteConfig, run_dir: Path, *, work: bool, others: Sequence[ParslExecutor] = ()) -> Config:
@@ -52,7 +57,8 @@ def _executor(name: str, settings: ExecutorConfig) -> ParslExecutor:
         cores_per_worker=1,
         provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),  # type: ignore[no-untyped-call]
         encrypted=True,
-        interchange_launch_cmd=[sys.executable, helper("interchange.py")],
+        heartbeat_period=HEARTBEAT_SECONDS,
+        interchange_launch_cmd=[sys.executable, "-c", _IN_A_SESSION, helper("interchange.py")],
         launch_cmd=_launch_command(),
     )
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Literal, TextIO
 
 from metis_flow.views.safe_text import one_line
 
 PIPED_WIDTH = 100_000
+LEAST_WIDTH = 12
+"""Characters that a column keeps which gives way to the others."""
+
 _COLOURS = {
     "done": "green",
     "running": "yellow",
@@ -49,15 +52,17 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], out
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(
-            Text(column.title),
-            justify="right" if column.right else "left",
-            overflow="ellipsis" if column.gives_way else "fold",
-            no_wrap=column.gives_way,
-        )
+        # What rich calls wrapping here decides which columns become narrower first; how a cell does it, it says itself.
+        narrowest = LEAST_WIDTH if column.gives_way else None
+        justify: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(Text(column.title), justify=justify, no_wrap=not column.gives_way, min_width=narrowest)
     for row in rows:
-        cells = ["" if cell is None else one_line(cell) for cell in row]
-        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in cells))
+        cells = []
+        for column, value in zip(columns, row, strict=True):
+            text = "" if value is None else one_line(value)
+            overflow: Literal["ellipsis", "fold"] = "ellipsis" if column.gives_way else "fold"
+            cells.append(Text(text, style=_COLOURS.get(text, ""), overflow=overflow, no_wrap=column.gives_way))
+        table.add_row(*cells)
     width = None if out.isatty() else PIPED_WIDTH
     console = Console(file=out, width=width, markup=False, highlight=False, emoji=False)
     with console.capture() as capture:

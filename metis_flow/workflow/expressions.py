@@ -124,8 +124,8 @@ def compile_text(text: str, origin: str, *, blocks: bool = False) -> Template:
         raise
     except (RecursionError, MemoryError, SyntaxError):  # Jinja2's own limits, then those of Python's compiler
         raise ExpressionError("the expression goes too deep") from None
-    except ValueError as error:  # a number of thousands of digits
-        raise ExpressionError(f"the expression cannot be read: {str(error).split(';')[0]}") from None
+    except ValueError:  # Python reads numbers of up to 4300 digits
+        raise ExpressionError("the expression cannot be read: a number in it is too long") from None
 
 
 def _compile(text: str, origin: str, blocks: bool) -> Template:
@@ -149,7 +149,7 @@ def _compile(text: str, origin: str, blocks: bool) -> Template:
         source=text,
         origin=origin,
         lone=single is not None,
-        names=frozenset(name for name in meta.find_undeclared_variables(tree) if name not in GLOBALS),
+        names=_undeclared(tree) - GLOBALS.keys(),
         refs=frozenset(refs),
         direct=direct,
         paths=frozenset(paths),
@@ -166,6 +166,14 @@ def compile_condition(text: str, origin: str) -> Template:
     return template
 
 
+def _undeclared(tree: nodes.Template) -> frozenset[str]:
+    """The names that must come from outside; `meta.find_undeclared_variables` would evaluate constants to find them."""
+    tracker = meta.TrackingCodeGenerator(ENVIRONMENT)
+    tracker.optimizer = None
+    tracker.visit(tree)
+    return frozenset(tracker.undeclared_identifiers)
+
+
 _PHRASES = {
     "end of print statement": "}}",
     "end of statement block": "%}",
@@ -179,7 +187,10 @@ def _syntax(error: jinja2.TemplateSyntaxError) -> ExpressionError:
     message = message[:1].lower() + message[1:]
     hint: str | None = None
     unclosed = re.search(r"needs to be closed is '(\w+)'", message)
-    if unclosed is not None:
+    unknown = re.match(r"encountered unknown tag '(\w+)'", message)
+    if unknown is not None:
+        message = f"there is no block '{unknown[1]}'"
+    elif unclosed is not None:
         message, hint = f"the block '{unclosed[1]}' has no end", f"write '${{% end{unclosed[1]} %}}'"
     elif "end of template" in message:
         message, hint = "it has no end", "end it with '}}'; where it is not quoted, ' #' begins a comment"

@@ -197,7 +197,7 @@ def settle(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {as_text(name): settle(part) for name, part in value.items()}
     if isinstance(value, Iterable):
-        return [settle(part) for part in _bounded(value)]
+        return [settle(part) for part in (value if isinstance(value, list | tuple) else _bounded(value))]
     raise Misfit(f"{describe(value)} is not a value that a step can take")
 
 
