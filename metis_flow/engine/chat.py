@@ -12,6 +12,7 @@ from metis_flow.engine.outcome import Outcome
 from metis_flow.errors import MetisFlowError, StepFailed, TimedOut
 from metis_flow.inference.answers import ChatRequest
 from metis_flow.inference.client import Inference
+from metis_flow.inference.errors import BadAnswer
 from metis_flow.inference.structured import Ask, Exchange, ask
 from metis_flow.record.journal import JournalWriter
 from metis_flow.record.usage import Usage
@@ -45,15 +46,25 @@ async def run_chat(task: ChatTask) -> Outcome:
     question = Ask(request=task.request, schema=task.schema, repair=task.repair, check=task.check)
 
     calls, usage = 0, Usage()
+    result: Exchange | None = None
+    written: asyncio.Future[None] | None = None
 
     async def keep(exchange: Exchange) -> None:
-        nonlocal calls, usage
+        nonlocal calls, usage, result, written
         calls, usage = calls + 1, usage + exchange.answer.usage
-        await _durable(task.journal, _entry(task, exchange, began))
+        result = exchange if exchange.problem is None else None
+        written = asyncio.ensure_future(_durable(task.journal, _entry(task, exchange, began)))
+        await asyncio.shield(written)
+
+    def done(exchange: Exchange) -> Outcome:
+        return Outcome(value=exchange.output, began=began, ended=time.time(), durable=True, calls=calls, usage=usage)
 
     try:
-        exchange = await asyncio.wait_for(ask(task.inference, question, keep), task.timeout)
+        return done(await asyncio.wait_for(ask(task.inference, question, keep), task.timeout))
     except asyncio.TimeoutError:
+        if result is not None and written is not None:  # it came in time, and was being written down
+            await written
+            return done(result)
         limit = format_duration(task.timeout or 0)
         error: MetisFlowError = TimedOut(
             f"no answer within its timeout of {limit}", where=task.label, hint="raise 'timeout'"
@@ -61,14 +72,14 @@ async def run_chat(task: ChatTask) -> Outcome:
     except MetisFlowError as failure:
         error = failure
         error.where = error.where or task.label
+        if isinstance(failure, BadAnswer) and failure.answer is not None:  # of no use, and paid for
+            await keep(Exchange(calls, task.request.messages, failure.answer, None, failure.summary))
     except asyncio.CancelledError:
         raise
     except Exception as failure:  # a fault of ours: it must still end as this instance's failure
         error = StepFailed(
             f"{type(failure).__name__}: {failure}", where=task.label, hint="this is a fault of metis-flow"
         )
-    else:
-        return Outcome(value=exchange.output, began=began, ended=time.time(), durable=True, calls=calls, usage=usage)
     return Outcome(error=error, began=began, ended=time.time(), calls=calls, usage=usage)
 
 

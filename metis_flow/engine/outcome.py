@@ -5,10 +5,12 @@ A failure comes back as a value: Parsl would turn a raised error into a dependen
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from metis_flow.errors import MetisFlowError
+from metis_flow.errors import MetisFlowError, WorkerLost
 from metis_flow.record.usage import Usage
 from metis_flow.workflow.outputs import OutputSpec
 from metis_flow.workflow.values import FileRef
@@ -46,6 +48,18 @@ class Outcome:
             return "file"
         is_files = isinstance(self.value, list) and bool(self.value) and all(isinstance(v, FileRef) for v in self.value)
         return "files" if is_files else "json"
+
+
+def outcome_of(future: Future[Outcome], address: str) -> Outcome:
+    """The outcome of an app call that ended; what Parsl itself raised becomes an error of ours."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    now = time.time()
+    if isinstance(error, MetisFlowError):
+        return Outcome(error=error, began=now, ended=now)
+    summary = f"the worker that ran it was lost: {type(error).__name__}: {str(error)[:300]}"
+    return Outcome(error=WorkerLost(summary, where=address), began=now, ended=now)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from metis_flow.inference.limiter import LimiterSnapshot
+from metis_flow.plan.plan import Plan
 from metis_flow.record.usage import Usage
 
 
@@ -51,3 +52,9 @@ class Progress:
     def seconds(self) -> float:
         """Seconds since the start."""
         return time.time() - self.started
+
+
+def new_progress(plan: Plan, run_id: str) -> Progress:
+    """Counts at zero for every step of a plan."""
+    steps = {name: StepProgress(name, step.step.verb, total=step.instances) for name, step in plan.steps.items()}
+    return Progress(run=run_id, steps=steps)

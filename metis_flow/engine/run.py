@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from metis_flow.engine import answerer as answerers
@@ -18,8 +19,8 @@ from metis_flow.engine.budget import Budget
 from metis_flow.engine.locking import lock_run
 from metis_flow.engine.options import RunOptions
 from metis_flow.engine.prepare import Preparer
-from metis_flow.engine.progress import Progress
-from metis_flow.engine.scheduler import Reuse, Scheduler, new_progress
+from metis_flow.engine.progress import Progress, new_progress
+from metis_flow.engine.scheduler import Reuse, Scheduler
 from metis_flow.engine.scope import plain, step_view
 from metis_flow.engine.stop import Stop
 from metis_flow.errors import (
@@ -183,7 +184,13 @@ class _Run:
             self.progress,
             self.budget,
             self._limiter,
+            partial(self._withdraw, apps),
         )
+
+    def _withdraw(self, apps: ParslApps) -> None:
+        """Send no call that has not been sent."""
+        if self.inference is not None:
+            apps.loop.loop.call_soon_threadsafe(self.inference.withdraw)
 
     def _limiter(self) -> Mapping[str, Any]:
         return asdict(self.inference.snapshot()) if self.inference is not None else {}

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 from metis_flow.engine import entries, opening
 from metis_flow.engine.budget import Budget
-from metis_flow.engine.outcome import Outcome
+from metis_flow.engine.outcome import Outcome, outcome_of
 from metis_flow.engine.prepare import Prepared, Preparer
-from metis_flow.engine.progress import Progress, StepProgress
+from metis_flow.engine.progress import Progress
 from metis_flow.engine.scope import Result, from_journal, instance_scope
 from metis_flow.engine.steprun import Instance, StepRun
 from metis_flow.engine.stop import Stop
@@ -28,6 +28,7 @@ from metis_flow.errors import (
     OutputInvalid,
     WorkerLost,
 )
+from metis_flow.inference.errors import Withdrawn
 from metis_flow.plan.items import Item, Keys
 from metis_flow.plan.plan import Plan, with_key
 from metis_flow.record.journal import JournalWriter
@@ -60,6 +61,7 @@ class Scheduler:
         reuse: finds results that need not be made again.
         budget: what the run may spend on calls.
         limiter: how the limiter of calls stands, for those who follow the run from elsewhere.
+        withdraw: takes calls back that were submitted and have not been sent.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Scheduler:
         progress: Progress,
         budget: Budget,
         limiter: Callable[[], Mapping[str, Any]] = dict,
+        withdraw: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan = plan
         self.progress = progress
@@ -83,6 +86,7 @@ class Scheduler:
         self._reuse = reuse
         self._budget = budget
         self._limiter = limiter
+        self._withdraw = withdraw
         self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._scope = {"params": plan.params, "run": {"id": run_id}}
         self.abandoned = False
@@ -106,6 +110,7 @@ class Scheduler:
         if self.stop is None:
             self.stop = stop
             self.progress.stopping = stop.reason
+            self._withdraw()
 
     def abandon(self) -> None:
         """End at once; what runs is lost."""
@@ -265,7 +270,10 @@ class Scheduler:
 
     def _finished(self, instance: Instance, prepared: Prepared, future: Future[Outcome]) -> None:
         """An app call ended."""
-        outcome = _outcome_of(future, instance)
+        outcome = outcome_of(future, instance.address)
+        if isinstance(outcome.error, Withdrawn):
+            self._leave(instance)
+            return
         if isinstance(outcome.error, LoginRequired):
             self._leave(instance)
             error = outcome.error
@@ -380,21 +388,3 @@ class Scheduler:
         step.progress.failed = 1
         self._journal.append(entries.whole_step_failed(step))
         self._end(step, "failed", error.summary)
-
-
-def new_progress(plan: Plan, run_id: str) -> Progress:
-    """Counts at zero for every step of a plan."""
-    steps = {name: StepProgress(name, step.step.verb, total=step.instances) for name, step in plan.steps.items()}
-    return Progress(run=run_id, steps=steps)
-
-
-def _outcome_of(future: Future[Outcome], instance: Instance) -> Outcome:
-    """The outcome of an app call; what Parsl itself raised becomes an error of ours."""
-    error = future.exception()
-    if error is None:
-        return future.result()
-    now = time.time()
-    if isinstance(error, MetisFlowError):
-        return Outcome(error=error, began=now, ended=now)
-    summary = f"the worker that ran it was lost: {type(error).__name__}: {str(error)[:300]}"
-    return Outcome(error=WorkerLost(summary, where=instance.address), began=now, ended=now)

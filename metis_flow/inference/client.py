@@ -104,25 +104,27 @@ class Inference:
             await asyncio.to_thread(self._model.stop)
             self._model = None
 
-    async def call(self, request: ChatRequest, settle: Callable[[Answer], Awaitable[T]]) -> T:
+    async def call(self, request: ChatRequest, settle: Callable[[Answer], Awaitable[T]], *, begun: bool = False) -> T:
         """One chat completion, asked for until it comes or cannot come.
 
         Args:
             request: what to ask.
             settle: checks the answer and makes it durable; the call keeps its place in the limiter until that is done.
+            begun: it repairs an answer that has been paid for, and so is sent also after `withdraw`.
 
         Returns:
             What `settle` returns.
 
         Raises:
             CallFailed: no answer could be had; its kind says why.
+            Withdrawn: nothing new is sent any more.
             LoginRequired: the user has to log in first.
         """
         tries = Tries()
         while True:
             characters = count_characters(request.messages) if self._counts_tokens else 0
             place = await self.limiter.enter(
-                request.model, partial(self._estimate, request, characters), again=tries.count > 0
+                request.model, partial(self._estimate, request, characters), again=tries.count > 0, begun=begun
             )
             try:
                 answer = await self._try(request, place, tries)
@@ -151,6 +153,10 @@ class Inference:
         """Take up a limit that the gateway told."""
         self._counts_tokens = True
         self.limiter.set_tokens_per_minute(model, rate)
+
+    def withdraw(self) -> None:
+        """Send nothing new; calls in flight go on. To be called on the event loop."""
+        self.limiter.withdraw()
 
     def snapshot(self) -> LimiterSnapshot:
         """How the limiter stands."""

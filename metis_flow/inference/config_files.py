@@ -52,6 +52,24 @@ def config_files(kind: str, *, mark: str, beside: Path | None = None) -> dict[st
     return files
 
 
+def find_file(kind: str, name_or_path: str, *, mark: str, beside: Path | None = None) -> Path:
+    """The file that a user means by a name or a path; the rest as for `config_files`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    noun = kind.removesuffix("s")
+    if looks_like_path(name_or_path):
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise ConfigError(f"there is no {noun} file {name_or_path}", hint="check the path")
+        return path
+    files = config_files(kind, mark=mark, beside=beside)
+    if name_or_path not in files:
+        raise ConfigError(f"there is no {noun} '{name_or_path}'", hint=did_you_mean(name_or_path, files))
+    return files[name_or_path]
+
+
 def _yaml_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.yaml"))
 

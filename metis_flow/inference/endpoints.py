@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from metis_flow.errors import ConfigError, did_you_mean
-from metis_flow.inference.config_files import config_files, looks_like_path, read_config
+from metis_flow.errors import ConfigError
+from metis_flow.inference.config_files import config_files, find_file, read_config
 from metis_flow.inference.sourced import BASE_URL, KEY, MODELS, read_assignments
 from metis_flow.units import parse_duration
 
@@ -207,15 +207,7 @@ def find_endpoint(name_or_path: str, *, beside: Path | None = None) -> EndpointC
     Raises:
         ConfigError: there is no such endpoint, or its file is wrong.
     """
-    if looks_like_path(name_or_path):
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise ConfigError(f"there is no endpoint file {name_or_path}", hint="check the path")
-        return _read(path)
-    files = config_files("endpoints", mark="kind", beside=beside)
-    if name_or_path not in files:
-        raise ConfigError(f"there is no endpoint '{name_or_path}'", hint=did_you_mean(name_or_path, files))
-    return _read(files[name_or_path])
+    return _read(find_file("endpoints", name_or_path, mark="kind", beside=beside))
 
 
 def list_endpoints(*, beside: Path | None = None) -> list[EndpointConfig]:

@@ -25,9 +25,10 @@
         ├── ServerTrouble               5xx and broken connections
         │   ├── GatewayTimeout, BadGateway, StatusPageBroken, UpstreamTrouble, InternalTrouble
         │   └── Unreachable, CertificateRefused, ProxyTrouble, ConnectionCut, TimedOutWaiting
-        └── BadAnswer                   a 200 that is no answer
-            ├── NotJson, NoChoices, NoContent, LeakedMarkup, ErrorAsAnswer, CutStream
-            └── LengthStop, Filtered    these would come again: never repeated
+        ├── BadAnswer                   a 200 that is no answer
+        │   ├── NotJson, NoChoices, NoContent, LeakedMarkup, ErrorAsAnswer, CutStream
+        │   └── LengthStop, Filtered    these would come again: never repeated
+        └── Withdrawn                   it was never sent, because the run is being stopped
 
 A login that cannot be used is `metis_flow.errors.LoginRequired`, which pauses the run.
 """
@@ -87,6 +88,15 @@ class CallFailed(InferenceError):
     retry: ClassVar[Retry] = NEVER
     answer: Answer | None = None
     after: float | None = None
+
+
+class Withdrawn(CallFailed):
+    """The call was not sent: the run is being stopped, and a resume will send it."""
+
+    kind = "withdrawn"
+
+    def __init__(self) -> None:
+        super().__init__("the call was not sent, because the run is being stopped")
 
 
 class Refused(CallFailed):

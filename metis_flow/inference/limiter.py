@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from metis_flow.inference.clock import Clock, Timer, WallClock
+from metis_flow.inference.errors import Withdrawn
 from metis_flow.inference.rates import ModelGate, Pace, Waiter
 
 TROUBLE = 0.1  # share of calls that a server in trouble answered with 5xx, above which a round brings no growth
@@ -96,6 +97,7 @@ class Limiter:
         self._gates: dict[str | None, ModelGate] = {}
         self._tickets = 0
         self._waiting = 0
+        self._withdrawn = False
         self._good = 0
         self._bad = 0
         self._halved_at = -inf
@@ -114,7 +116,14 @@ class Limiter:
         self.gate(model).tokens_per_minute = rate
         self._pump()
 
-    async def enter(self, model: str | None, cost: Callable[[], float] = lambda: 0.0, *, again: bool = False) -> Place:
+    async def enter(
+        self,
+        model: str | None,
+        cost: Callable[[], float] = lambda: 0.0,
+        *,
+        again: bool = False,
+        begun: bool = False,
+    ) -> Place:
         """Wait for one's turn.
 
         Args:
@@ -122,13 +131,19 @@ class Limiter:
             cost: estimates the tokens that the call will be charged; asked when its turn comes, for by then more
                 is known.
             again: the call was sent before; it goes before those that were not.
+            begun: it goes on with something that has been paid for, and is let in also after `withdraw`.
+
+        Raises:
+            Withdrawn: nothing new is sent any more.
         """
+        if self._withdrawn and not begun:
+            raise Withdrawn
         gate = self.gate(model)
         now = self._clock.now()
         if not self._waiting and self._may_go(gate, now):
             return self._grant(gate, cost(), now)
         self._tickets += 1
-        waiter = Waiter(0 if again else self._tickets, cost, asyncio.get_running_loop().create_future())
+        waiter = Waiter(0 if again else self._tickets, cost, asyncio.get_running_loop().create_future(), begun)
         (gate.returned if again else gate.queue).append(waiter)
         self._waiting += 1
         self._pump()
@@ -137,6 +152,15 @@ class Limiter:
         except asyncio.CancelledError:
             self._abandon(waiter)
             raise
+
+    def withdraw(self) -> None:
+        """Let nothing new in: calls that wait for their turn end with `Withdrawn`; those in flight go on."""
+        self._withdrawn = True
+        for gate in self._gates.values():
+            for waiter in (*gate.returned, *gate.queue):
+                if not waiter.begun and not waiter.turn.done():
+                    waiter.turn.set_exception(Withdrawn())
+                    self._waiting -= 1
 
     def halve(self, place: Place) -> None:
         """A 429 came back: halve the places, once for all calls that were out together."""
@@ -196,7 +220,8 @@ class Limiter:
     def _abandon(self, waiter: Waiter) -> None:
         """A waiting call was cancelled, perhaps at the moment when its turn came."""
         if waiter.turn.done() and not waiter.turn.cancelled():
-            waiter.turn.result().leave()
+            if waiter.turn.exception() is None:
+                waiter.turn.result().leave()
         else:
             self._waiting -= 1
             self._pump()

@@ -60,11 +60,12 @@ class Pace:
 
 @dataclass
 class Waiter:
-    """A call that waits for its turn."""
+    """A call that waits for its turn; `begun` where it goes on with what has been paid for already."""
 
     ticket: int
     cost: Callable[[], float]
     turn: asyncio.Future[Place]
+    begun: bool = False
 
 
 class ModelGate:

@@ -133,7 +133,7 @@ class _Dialogue:
             await self.keep(made)
             return made
 
-        return await self.inference.call(request, settle)
+        return await self.inference.call(request, settle, begun=n > 0)
 
     def messages(self, *, with_format: bool) -> list[dict[str, Any]]:
         """The conversation; where the server does not take the schema, with the schema after the system text."""

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from metis_flow.errors import ConfigError, did_you_mean
-from metis_flow.inference.config_files import config_files, looks_like_path, read_config
+from metis_flow.inference.config_files import config_files, find_file, read_config
 
 DEFAULT_SITE = "local"
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _workers(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError("should be 'auto' or a whole number above 0")
 
 
 class ExecutorConfig(_Part):
@@ -27,7 +32,7 @@ class ExecutorConfig(_Part):
     """
 
     kind: Literal["threads", "processes"]
-    workers: Literal["auto"] | Annotated[int, Field(gt=0)] = "auto"
+    workers: Annotated[Literal["auto"] | int, BeforeValidator(_workers)] = "auto"
 
     @property
     def worker_count(self) -> int:
@@ -65,19 +70,13 @@ def find_site(name_or_path: str, *, beside: Path | None = None) -> SiteConfig:
     Raises:
         ConfigError: there is no such site, or its file is wrong.
     """
-    if looks_like_path(name_or_path):
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise ConfigError(f"there is no site file {name_or_path}", hint="check the path")
-        return read_config(path, SiteConfig, name=path.stem, source=path)
-    files = config_files("sites", mark="executors", beside=beside)
-    if name_or_path not in files:
-        raise ConfigError(f"there is no site '{name_or_path}'", hint=did_you_mean(name_or_path, files))
-    path = files[name_or_path]
-    return read_config(path, SiteConfig, name=path.stem, source=path)
+    return _read(find_file("sites", name_or_path, mark="executors", beside=beside))
 
 
 def list_sites(*, beside: Path | None = None) -> list[SiteConfig]:
     """Every site that has a name, in the order of names."""
-    files = config_files("sites", mark="executors", beside=beside)
-    return [read_config(path, SiteConfig, name=path.stem, source=path) for _, path in sorted(files.items())]
+    return [_read(path) for _, path in sorted(config_files("sites", mark="executors", beside=beside).items())]
+
+
+def _read(path: Path) -> SiteConfig:
+    return read_config(path, SiteConfig, name=path.stem, source=path)

@@ -35,7 +35,7 @@ def _start(entry: Mapping[str, Any]) -> str:
 
 def _step(entry: Mapping[str, Any]) -> str:
     items = entry.get("items")
-    return f"{entry['step']}: begins" + ("" if items is None else f", {items:,} in all")
+    return f"{entry['step']}: begins" + ("" if items in (None, 1) else f", {items:,} in all")
 
 
 def _call(entry: Mapping[str, Any]) -> str:

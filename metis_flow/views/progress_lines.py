@@ -70,9 +70,8 @@ class ProgressLines:
             return
         self._said[step.name] = status
         if said == "waiting" and status != "skipped":
-            yield f"{step.name}: begins" + (
-                "" if step.total in (None, 1) else f", {format_count(step.total or 0)} in all"
-            )
+            many = step.total is not None and step.total != 1
+            yield f"{step.name}: begins" + (f", {format_count(step.total or 0)} in all" if many else "")
         if status in ENDED:
             counts = f"{total(step)}, {details(step)}" if details(step) else total(step)
             reason = f" ({one_line(step.reason)})" if step.reason else ""

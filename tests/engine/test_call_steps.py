@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from engine_kit import Bench, entries, error_of, rows
 
+from metis_flow.errors import WorkflowInvalid
+
 FUNCTIONS = """
     import os, sys, time
     import helper
@@ -19,7 +21,8 @@ FUNCTIONS = """
 
     def arrays():
         import numpy as np
-        return {"f": np.float64(1.5), "i": np.int32(2), "a": np.arange(4).reshape(2, 2), "b": np.bool_(True), "t": (1, 2)}
+        square = np.arange(4).reshape(2, 2)
+        return {"f": np.float64(1.5), "i": np.int32(2), "a": square, "b": np.bool_(True), "t": (1, 2)}
 
     def fails(x):
         def inner():
@@ -134,7 +137,10 @@ def test_an_exception_comes_with_the_end_of_its_traceback(work: Bench) -> None:
         ('python: "work:gives", with: {what: nan}', "result is NaN, which JSON cannot hold"),
         ('python: "work:gives", with: {what: bytes}', "result is a bytes, which is not JSON"),
         ('python: "work:gives", with: {what: object}', "result is an object, which is not JSON"),
-        ('python: "work:add", with: {a: 1, z: 1}', "'with' does not fit the function: got an unexpected keyword argument 'z'"),
+        (
+            'python: "work:add", with: {a: 1, z: 1}',
+            "'with' does not fit the function: got an unexpected keyword argument 'z'",
+        ),
         ('python: "work:add"', "'with' does not fit the function: missing a required argument: 'a'"),
         ('python: "work:add", with: {a: 1}, output: {n: integer}', "the output does not fit: "),
         ('python: "work:add", with: {a: 1}, check: output > 5', "the check does not hold: output > 5"),
@@ -235,8 +241,6 @@ def test_the_same_call_has_the_same_content_key_in_every_run(work: Bench) -> Non
 
 
 def test_a_module_that_is_not_there_is_found_before_the_run(bench: Bench) -> None:
-    from metis_flow.errors import WorkflowInvalid
-
     with pytest.raises(WorkflowInvalid):
         bench.run('steps: {a: {python: "absent_module:f"}}')
     assert not (bench.folder / "runs").exists()

@@ -44,7 +44,9 @@ def test_a_text_is_the_result(chat_bench: Bench) -> None:
 
 
 def test_messages_go_before_the_user_and_texts_may_come_from_files(chat_bench: Bench) -> None:
-    chat_bench.write("prompts/ask.md", "Name ${{ params.n }} metals.${% for w in params.words %} ${{ w }}${% endfor %}\n")
+    chat_bench.write(
+        "prompts/ask.md", "Name ${{ params.n }} metals.${% for w in params.words %} ${{ w }}${% endfor %}\n"
+    )
     run = chat_bench.run("""
         params: {n: {type: integer, default: 3}, words: {type: array, default: [iron, gold]}}
         steps:
@@ -64,7 +66,9 @@ def test_messages_go_before_the_user_and_texts_may_come_from_files(chat_bench: B
         "two 3",
         "Name 3 metals. iron gold\n",
     ]
-    assert (run.folder.sources / "prompts" / "ask.md").read_text() == "Name ${{ params.n }} metals.${% for w in params.words %} ${{ w }}${% endfor %}\n"
+    assert (
+        run.folder.sources / "prompts" / "ask.md"
+    ).read_text() == "Name ${{ params.n }} metals.${% for w in params.words %} ${{ w }}${% endfor %}\n"
 
 
 def test_settings_of_the_step_go_over_those_of_the_workflow(chat_bench: Bench) -> None:
@@ -171,6 +175,17 @@ def test_an_answer_that_a_check_cannot_be_asked_of_is_kept_too(chat_bench: Bench
     assert run.state.calls == 1
 
 
+def test_an_answer_that_was_cut_short_is_kept_too(chat_bench: Bench) -> None:
+    chat_bench.answers.rule = lambda body, n: Reply("The answer is", finish_reason="length")
+    run = chat_bench.run("steps: {a: {chat: hi}}")
+    assert run.status == "failed"
+    (call,) = entries(run, "call")
+    assert (call["text"], call["finish"]) == ("The answer is", "length")
+    assert call["problem"] == error_of(run, "a")["summary"]
+    assert run.state.calls == 1
+    assert run.state.usage.total_tokens > 0
+
+
 def test_reasoning_is_kept_apart(chat_bench: Bench) -> None:
     chat_bench.answers.rule = in_turn(Reply("4", reasoning="2 and 2"), "<think>\n2 and 2\n</think>\n\n4")
     run = chat_bench.run("""
@@ -244,7 +259,9 @@ def test_a_run_without_chat_steps_needs_none(bench: Bench) -> None:
 
 
 def test_the_workflow_names_the_endpoint_itself(chat_bench: Bench) -> None:
-    run = chat_bench.run("endpoint: local\nsteps: {a: {chat: hi}}\noutputs: {a: '${{ steps.a.output }}'}", endpoint=None)
+    run = chat_bench.run(
+        "endpoint: local\nsteps: {a: {chat: hi}}\noutputs: {a: '${{ steps.a.output }}'}", endpoint=None
+    )
     assert run.outputs == {"a": "hi"}
 
 

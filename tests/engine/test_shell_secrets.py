@@ -29,10 +29,10 @@ def texts_of(folder: Path) -> dict[str, bytes]:
     ],
     ids=["nul", "long", "long in bytes", "surrogate"],
 )
-def test_what_env_and_args_cannot_hold_names_stdin_and_files(bench: Bench, place: str, value: str, problem: str) -> None:
-    run = bench.run(
-        f"params: {{v: {{type: string}}}}\nsteps: {{a: {{{place}, run: touch made}}}}", params={"v": value}
-    )
+def test_what_env_and_args_cannot_hold_names_stdin_and_files(
+    bench: Bench, place: str, value: str, problem: str
+) -> None:
+    run = bench.run(f"params: {{v: {{type: string}}}}\nsteps: {{a: {{{place}, run: touch made}}}}", params={"v": value})
     error = error_of(run, "a")
     assert error["summary"] == f"'{'env.V' if 'env' in place else 'args[0]'}' {problem}"
     assert error["hint"] == "pass it by 'stdin' or 'files'"
@@ -41,7 +41,9 @@ def test_what_env_and_args_cannot_hold_names_stdin_and_files(bench: Bench, place
 
 def test_all_of_it_together_may_be_too_much(bench: Bench) -> None:
     run = bench.run(
-        'params: {v: {type: string}}\nsteps: {a: {args: ["' + '", "'.join(["${{ params.v }}"] * 20) + '"], run: "true"}}',
+        'params: {v: {type: string}}\nsteps: {a: {args: ["'
+        + '", "'.join(["${{ params.v }}"] * 20)
+        + '"], run: "true"}}',
         params={"v": "x" * (127 * 1024)},
     )
     assert error_of(run, "a")["summary"] == "the script cannot be started: Argument list too long"
@@ -72,8 +74,16 @@ def test_a_list_in_env_asks_how_it_should_look(bench: Bench) -> None:
     [
         ('printf %s "$MP_KEY"', "", "***"),
         ('printf %s "$MP_KEY" > r', "output: {text: r}", "***"),
-        ("""python3 -c 'import json, os; print(json.dumps({"k": os.environ["MP_KEY"]}))'""", "output: {json: stdout}", {"k": "***"}),
-        ("""python3 -c 'import json, os; print(json.dumps({"k": os.environ["MP_KEY"]}))' > r""", "output: {json: r}", {"k": "***"}),
+        (
+            """python3 -c 'import json, os; print(json.dumps({"k": os.environ["MP_KEY"]}))'""",
+            "output: {json: stdout}",
+            {"k": "***"},
+        ),
+        (
+            """python3 -c 'import json, os; print(json.dumps({"k": os.environ["MP_KEY"]}))' > r""",
+            "output: {json: r}",
+            {"k": "***"},
+        ),
         ('echo "$MP_KEY" >&2; cat', "stdin: x", "x"),
         ('echo "[$MP_KEY and $MP_KEY_2]"', "", "[*** and ***]"),
     ],
@@ -141,7 +151,10 @@ def test_the_endpoints_secret_is_in_no_script_and_in_no_file_of_the_record(
           script: {needs: ask, run: "env; cat /proc/$PPID/environ | tr '\\\\0' '\\\\n' > parent"}
           call: {needs: ask, python: "work:look"}
           killable: {needs: ask, python: "work:look", timeout: 60s}
-        outputs: {env: "${{ steps.script.output }}", call: "${{ steps.call.output }}", k: "${{ steps.killable.output }}"}
+        outputs:
+          env: ${{ steps.script.output }}
+          call: ${{ steps.call.output }}
+          k: ${{ steps.killable.output }}
         """,
         site=site,
     )

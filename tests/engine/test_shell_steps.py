@@ -26,7 +26,9 @@ def folder_of(bench: Bench, step: str) -> Path:
 
 def test_a_script_runs_in_a_folder_of_its_own_which_is_kept(bench: Bench) -> None:
     script = "echo out; echo err >&2; pwd > where"
-    run = bench.run(f'steps: {{a: {{run: "{script}"}}, b: {{run: "true"}}}}\noutputs: {{a: "${{{{ steps.a.output }}}}"}}')
+    run = bench.run(
+        f'steps: {{a: {{run: "{script}"}}, b: {{run: "true"}}}}\noutputs: {{a: "${{{{ steps.a.output }}}}"}}'
+    )
     folder = folder_of(bench, "a")
     assert run.outputs == {"a": "out"}
     assert sorted(path.name for path in folder.iterdir()) == ["script.sh", "stderr", "stdout", "where"]

@@ -84,7 +84,10 @@ def test_a_failed_item_lets_its_siblings_finish_and_fails_what_gathers(work: Ben
           gathers: {{python: "work:same", with: {{x: "${{{{ steps.a.outputs }}}}"}}}}
           after: {{needs: gathers, python: "work:same", with: {{x: 1}}}}
           free: {{python: "work:same", with: {{x: 1}}}}
-        outputs: {{a: "${{{{ steps.a.outputs }}}}", free: "${{{{ steps.free.output }}}}", g: "${{{{ steps.gathers.output }}}}"}}
+        outputs:
+          a: ${{{{ steps.a.outputs }}}}
+          free: ${{{{ steps.free.output }}}}
+          g: ${{{{ steps.gathers.output }}}}
         """)
     assert run.status == "failed"
     assert run.state.exit_code == 1
@@ -278,7 +281,8 @@ def test_a_step_that_gathers_may_mind_failures(work: Bench) -> None:
           g:
             if: always()
             python: work:same
-            with: {{x: "${{{{ [steps.a.status, steps.a.outputs, steps.a.results | map(attribute='status') | list] }}}}"}}
+            with:
+              x: ["${{{{ steps.a.status }}}}", "${{{{ steps.a.outputs }}}}", "${{{{ steps.a.results | map(attribute='status') }}}}"]
         outputs: {{g: "${{{{ steps.g.output }}}}"}}
         """)
     assert run.status == "failed"

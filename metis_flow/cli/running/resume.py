@@ -38,9 +38,10 @@ def command(
     runs_dir: Path,
     as_json: bool,
 ) -> None:
-    """Go on with a RUN that was stopped, paused or killed; what was answered is not asked again.
+    """Go on with a RUN that was stopped, paused or killed.
 
-    Endpoint and site are those that the run had. A run that has ended is not touched; its outputs are printed.
+    What was answered is not asked again. Endpoint and site are those that the run had. A run that has ended is not
+    touched; its outputs are printed.
     """
     from metis_flow.record.folder import find_run
 

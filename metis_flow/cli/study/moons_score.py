@@ -12,10 +12,10 @@ def score(truth: list[dict[str, Any]], results: list[dict[str, Any]]) -> dict[st
         truth: a row for each moon: moon, planet.
         results: how each moon's question ended: key, status, output (with planet), error.
     """
-    answers = {result["key"]: (result["output"] or {}).get("planet") for result in results}
-    mistakes = [
-        {"moon": row["moon"], "answer": answers[row["moon"]], "truth": row["planet"]}
-        for row in truth
-        if answers[row["moon"]] != row["planet"]
-    ]
-    return {"asked": len(truth), "right": len(truth) - len(mistakes), "mistakes": mistakes}
+    planets = {row["moon"]: row["planet"] for row in truth}
+    mistakes = []
+    for result in results:
+        answer = (result["output"] or {}).get("planet")
+        if answer != planets[result["key"]]:
+            mistakes.append({"moon": result["key"], "answer": answer, "truth": planets[result["key"]]})
+    return {"asked": len(results), "right": len(results) - len(mistakes), "mistakes": mistakes}

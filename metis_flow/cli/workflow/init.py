@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -39,7 +40,7 @@ def command(folder: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         click.echo(near(path))
-    click.echo(f"\nnext: metis-flow run {near(folder / WORKFLOW)}")
+    click.echo(f"\nnext: metis-flow run {shlex.quote(near(folder / WORKFLOW))}")
 
 
 def _sources() -> list[Path]:
