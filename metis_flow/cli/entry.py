@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
@@ -23,7 +25,21 @@ def main() -> int:
     code = run_command(arguments)
     if _wants_document(arguments):
         close_to_all()
+    if code == EXIT_INTERRUPTED:
+        _end_with_threads(code)
     return code
+
+
+def _end_with_threads(code: int) -> None:
+    """End the process though a user's function still runs in a thread: a second Ctrl-C does not wait for it.
+
+    Whatever has to be kept is on the disk by now.
+    """
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    if any(not thread.daemon for thread in others):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from metis_flow.engine.outcome import Outcome
 from metis_flow.errors import MetisFlowError, StepFailed, TimedOut
 from metis_flow.inference.answers import ChatRequest
 from metis_flow.inference.client import Inference
-from metis_flow.inference.errors import BadAnswer
+from metis_flow.inference.errors import CallFailed
 from metis_flow.inference.structured import Ask, Exchange, ask
 from metis_flow.record.journal import JournalWriter
 from metis_flow.record.usage import Usage
@@ -72,7 +72,7 @@ async def run_chat(task: ChatTask) -> Outcome:
     except MetisFlowError as failure:
         error = failure
         error.where = error.where or task.label
-        if isinstance(failure, BadAnswer) and failure.answer is not None:  # of no use, and paid for
+        if isinstance(failure, CallFailed) and failure.answer is not None:  # it was paid for, and is of no use
             await keep(Exchange(calls, task.request.messages, failure.answer, None, failure.summary))
     except asyncio.CancelledError:
         raise

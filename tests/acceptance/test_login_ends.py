@@ -79,10 +79,6 @@ def test_the_run_pauses_and_goes_on_after_a_login(desk: Desk, gateway: Gateway, 
     assert document["steps"]["ask"] == {"done": len(made), "failed": 0, "skipped": 0, "cached": 0}
     assert gateway.counts.answered == len(made)
 
-    still = desk.call("resume", "last", env=gateway.environment())
-    assert still.code == 3, "without a login it pauses again"
-    assert ending.remedy in still.err
-
     gateway.set_globus(**ending.mended)
     gateway.write_token_file(desk.home)
     ended = desk.call("resume", "last", "--json", env=gateway.environment())
@@ -92,6 +88,19 @@ def test_the_run_pauses_and_goes_on_after_a_login(desk: Desk, gateway: Gateway, 
     assert recorded(run) == answers(COUNT)
     assert gateway.counts.answered == COUNT
     assert gateway.counts.repeated == 0
+
+
+def test_resume_without_a_login_pauses_again(desk: Desk, gateway: Gateway) -> None:
+    workflow = desk.questions(COUNT)
+    ending = ENDINGS["the login cannot be renewed"]
+    gateway.set_faults(Faults(spells=[Spell("token_expiry", start=10)]))
+    gateway.set_globus(**ending.globus)
+    desk.call("run", workflow, "--endpoint", "near.yaml", env=gateway.environment())
+    answered = gateway.counts.answered
+    still = desk.call("resume", "last", env=gateway.environment())
+    assert still.code == 3
+    assert ending.remedy in still.err
+    assert gateway.counts.answered == answered
 
 
 def test_without_a_login_no_call_is_made(desk: Desk, gateway: Gateway) -> None:

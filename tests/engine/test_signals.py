@@ -17,17 +17,6 @@ from engine_kit import HEADER, Bench, counts, entries
 from metis_flow.api import Run
 from metis_flow.testing import Reply
 
-DRIVER = """
-import sys
-from pathlib import Path
-from metis_flow.engine.options import RunOptions
-from metis_flow.engine.run import start_run
-from metis_flow.plan.plan import load_plan
-
-folder, site, endpoint = Path(sys.argv[1]), sys.argv[2], sys.argv[3] or None
-options = RunOptions(endpoint=endpoint, site=site, runs_dir=folder / "runs", handle_signals=True)
-sys.exit(start_run(load_plan(folder / "trial.yaml"), options).exit_code)
-"""
 Spawn = Callable[..., "subprocess.Popen[bytes]"]
 
 
@@ -38,9 +27,10 @@ def spawn() -> Iterator[Spawn]:
 
     def start(bench: Bench, text: str, site: str = "local") -> subprocess.Popen[bytes]:
         bench.write("trial.yaml", HEADER + text)
-        endpoint = "local" if bench.gateway else ""
+        endpoint = ["--endpoint", "local"] if bench.gateway else []
+        options = ["--site", site, "--runs-dir", str(bench.folder / "runs"), *endpoint]
         process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, str(bench.folder), site, endpoint],
+            [sys.executable, "-m", "metis_flow.cli", "run", str(bench.folder / "trial.yaml"), *options],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

@@ -282,7 +282,10 @@ def test_a_step_that_gathers_may_mind_failures(work: Bench) -> None:
             if: always()
             python: work:same
             with:
-              x: ["${{{{ steps.a.status }}}}", "${{{{ steps.a.outputs }}}}", "${{{{ steps.a.results | map(attribute='status') }}}}"]
+              x:
+                - ${{{{ steps.a.status }}}}
+                - ${{{{ steps.a.outputs }}}}
+                - ${{{{ steps.a.results | map(attribute='status') }}}}
         outputs: {{g: "${{{{ steps.g.output }}}}"}}
         """)
     assert run.status == "failed"
