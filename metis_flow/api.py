@@ -66,8 +66,8 @@ class Run:
         return self.state.outputs or {}
 
     def rows(self, step: str) -> Iterator[dict[str, Any]]:
-        """A row for each instance of a step: key, status, output and error. Pandas takes them as they are."""
-        for entry in read_instances(self.folder, step):
+        """A row for each instance, in item order: key, status, output and error. Pandas takes them as they are."""
+        for entry in sorted(read_instances(self.folder, step), key=lambda entry: entry["index"]):
             yield {
                 "key": entry.get("key"),
                 "status": entry["e"],

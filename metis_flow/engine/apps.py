@@ -15,7 +15,7 @@ from metis_flow.engine.call import run_call
 from metis_flow.engine.chat import run_chat
 from metis_flow.engine.loop_executor import LoopExecutor
 from metis_flow.engine.outcome import CallTask, Outcome
-from metis_flow.engine.shell import run_shell, stop_all
+from metis_flow.engine.shell import allow_scripts, end_scripts, run_shell
 from metis_flow.plan.plan import Plan
 from metis_flow.sites.config import SiteConfig
 from metis_flow.sites.parsl_config import parsl_config
@@ -28,7 +28,7 @@ class ParslApps:
     """The apps of one run.
 
     Args:
-        run_dir: Parsl's private folder.
+        run_dir: Parsl's private folder, inside the run's own.
         concurrency: most calls in flight, for the window of chat steps.
     """
 
@@ -38,6 +38,8 @@ class ParslApps:
         work, settings = site.work
         self._workers = settings.worker_count
         self._concurrency = concurrency
+        self._run_folder = str(run_dir.parent)
+        allow_scripts(self._run_folder)
         logging.getLogger("parsl").setLevel(logging.CRITICAL)
         config = parsl_config(site, run_dir, work=bool(verbs - {"chat"}), others=[self.loop])
         self._kernel = DataFlowKernel(config)
@@ -68,7 +70,7 @@ class ParslApps:
         if not at_once:
             self._kernel.cleanup()
             return
-        stop_all()
+        end_scripts(self._run_folder)
         for executor in self._kernel.executors.values():
             if isinstance(executor, ThreadPoolExecutor):
                 executor.executor.shutdown(wait=False, cancel_futures=True)

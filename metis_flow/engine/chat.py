@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metis_flow.engine.outcome import Outcome
-from metis_flow.errors import MetisFlowError, StepFailed, TimedOut
+from metis_flow.errors import MetisFlowError, StepFailed
 from metis_flow.inference.answers import ChatRequest
 from metis_flow.inference.client import Inference
 from metis_flow.inference.errors import CallFailed
 from metis_flow.inference.structured import Ask, Exchange, ask
 from metis_flow.record.journal import JournalWriter
 from metis_flow.record.usage import Usage
-from metis_flow.units import format_duration
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class ChatTask:
     Attributes:
         label: ``step@key``, for messages.
         entry: what the journal's ``done`` entry says besides the answer.
-        timeout: seconds.
+        timeout: seconds for each call, from sending on.
     """
 
     label: str
@@ -43,34 +42,20 @@ class ChatTask:
 async def run_chat(task: ChatTask) -> Outcome:
     """Ask for one instance. The answer is in the journal before this returns."""
     began = time.time()
-    question = Ask(request=task.request, schema=task.schema, repair=task.repair, check=task.check)
+    question = Ask(request=task.request, schema=task.schema, repair=task.repair, check=task.check, timeout=task.timeout)
 
     calls, usage = 0, Usage()
-    result: Exchange | None = None
-    written: asyncio.Future[None] | None = None
 
     async def keep(exchange: Exchange) -> None:
-        nonlocal calls, usage, result, written
+        nonlocal calls, usage
         calls, usage = calls + 1, usage + exchange.answer.usage
-        result = exchange if exchange.problem is None else None
-        written = asyncio.ensure_future(_durable(task.journal, _entry(task, exchange, began)))
-        await asyncio.shield(written)
-
-    def done(exchange: Exchange) -> Outcome:
-        return Outcome(value=exchange.output, began=began, ended=time.time(), durable=True, calls=calls, usage=usage)
+        await _durable(task.journal, _entry(task, exchange, began))
 
     try:
-        return done(await asyncio.wait_for(ask(task.inference, question, keep), task.timeout))
-    except asyncio.TimeoutError:
-        if result is not None and written is not None:  # it came in time, and was being written down
-            await written
-            return done(result)
-        limit = format_duration(task.timeout or 0)
-        error: MetisFlowError = TimedOut(
-            f"no answer within its timeout of {limit}", where=task.label, hint="raise 'timeout'"
-        )
+        exchange = await ask(task.inference, question, keep)
+        return Outcome(value=exchange.output, began=began, ended=time.time(), durable=True, calls=calls, usage=usage)
     except MetisFlowError as failure:
-        error = failure
+        error: MetisFlowError = failure
         error.where = error.where or task.label
         if isinstance(failure, CallFailed) and failure.answer is not None:  # it was paid for, and is of no use
             await keep(Exchange(calls, task.request.messages, failure.answer, None, failure.summary))

@@ -41,13 +41,13 @@ def reason_to_skip_all(step: StepRun, graph: Graph, steps: Steps) -> str | None:
     edges = graph.into(step.name)
     # a step that is followed item by item, and ended without any item, is waited for as a whole
     sources = [steps[edge.source] for edge in edges if edge.kind != "item" or not step.backlog]
-    failed = [source for source in sources if source.status == "failed"]
-    unusable = failed + [source for source in sources if source.status == "skipped"]
+    failed = [source for source in sources if source.status == "failed" or source.after_failure]
+    unusable = failed + [source for source in sources if source.status == "skipped" and not source.after_failure]
     if unusable and not definition.condition_minds_failures:
         followed = {edge.source for edge in edges if edge.kind == "item"}
         _refuse_to_gather(step, [source for source in failed if source.name not in followed])
-        names = ", ".join(source.name for source in failed or unusable)
-        return f"{names} failed" if failed else f"{names} was skipped"
+        step.after_failure = bool(failed)
+        return ", ".join(f"{source.name} {_ended(source)}" for source in failed or unusable)
     if definition.condition is not None and not definition.condition_is_per_item:
         scope = {**step.base, **status_functions(upstream_failed=bool(failed))}
         if not definition.condition.evaluate(scope):
@@ -55,8 +55,12 @@ def reason_to_skip_all(step: StepRun, graph: Graph, steps: Steps) -> str | None:
     return None
 
 
+def _ended(source: StepRun) -> str:
+    return "failed" if source.status == "failed" else "was skipped"
+
+
 def _refuse_to_gather(step: StepRun, failed: list[StepRun]) -> None:
-    gathered = [source for source in failed if source.definition.is_fan_out]
+    gathered = [source for source in failed if source.definition.is_fan_out and source.status == "failed"]
     if gathered:
         reason = "; ".join(f"{source.name}: {source.progress.reason}" for source in gathered)
         hint = "mend it and resume; or let it go on with 'on_error: continue' there"

@@ -10,10 +10,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from metis_flow.errors import MetisFlowError, WorkerLost
+from metis_flow.errors import MetisFlowError, StepFailed, WorkerLost
 from metis_flow.record.usage import Usage
 from metis_flow.workflow.outputs import OutputSpec
 from metis_flow.workflow.values import FileRef
+
+_LOST = frozenset({"WorkerLost", "ManagerLost", "BadStateException"})
+"""Parsl's errors for a process or a node that went away, by name: importing them here would cost every start."""
 
 OutputKind = Literal["json", "file", "files"]
 
@@ -58,8 +61,12 @@ def outcome_of(future: Future[Outcome], address: str) -> Outcome:
     now = time.time()
     if isinstance(error, MetisFlowError):
         return Outcome(error=error, began=now, ended=now)
-    summary = f"the worker that ran it was lost: {type(error).__name__}: {str(error)[:300]}"
-    return Outcome(error=WorkerLost(summary, where=address), began=now, ended=now)
+    words = f"{type(error).__name__}: {str(error)[:300]}"
+    if type(error).__name__ in _LOST:
+        failure: MetisFlowError = WorkerLost(f"the worker that ran it was lost: {words}", where=address)
+    else:
+        failure = StepFailed(f"Parsl could not run it: {words}", where=address)
+    return Outcome(error=failure, began=now, ended=now)
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,6 @@ class ShellTask:
     secrets: tuple[str, ...]
     output: OutputSpec
     timeout: float | None
-    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,6 @@ class Preparer:
     Args:
         default_model: the model of chat steps that name none.
         forced_model: the one model that answers, whatever the steps name.
-        hidden: names of environment variables that scripts must not see.
     """
 
     def __init__(
@@ -57,7 +56,6 @@ class Preparer:
         *,
         default_model: str | None,
         forced_model: str | None = None,
-        hidden: tuple[str, ...] = (),
     ) -> None:
         self._plan = plan
         self._folder = folder
@@ -65,7 +63,6 @@ class Preparer:
         self._inference = inference
         self._default_model = default_model
         self._forced_model = forced_model
-        self._hidden = hidden
         self._contents = Contents()
 
     def prepare(self, step: StepPlan, item: Item, label: str, scope: Mapping[str, Any], *, many: bool) -> Prepared:
@@ -163,6 +160,7 @@ class Preparer:
             "stdin": stdin,
             "files": file_values,
             "output": [step.output.source, step.output.file, step.output.schema],
+            "check": step.check.source if step.check else None,
         }
         name = "instance" if item.key is None else address_of(item.key)
         task = ShellTask(
@@ -178,7 +176,6 @@ class Preparer:
             secrets=body.secrets,
             output=step.output,
             timeout=step.timeout,
-            hidden=self._hidden,
         )
         return Prepared("work", self._contents.key(parts), lambda entry: task)
 
@@ -211,6 +208,7 @@ class Preparer:
             "source": step.source_hash,
             "with": arguments,
             "schema": step.step.output.schema,
+            "check": step.step.check.source if step.step.check else None,
         }
         task = CallTask(
             label=label,

@@ -85,11 +85,12 @@ def drive(
     secrets = take_secrets(answerer.endpoint) if answerer is not None else None
     budget = budget or Budget(plan.workflow.limits)
     with Ownership.acquire(folder) as ownership:
-        journal = JournalWriter(folder.journal, guard=ownership.check)
+        notes: list[str] = []
+        journal = JournalWriter(folder.journal, guard=ownership.check, on_trouble=partial(_tell_trouble, notes))
         try:
             start = {"host": socket.gethostname(), "pid": os.getpid(), "generation": ownership.generation}
             journal.append({"e": "start", "run": folder.id, **start, "resumed": resumed})
-            _Run(plan, options, folder, journal, answerer, site, secrets, reuse, budget).execute()
+            _Run(plan, options, folder, journal, answerer, site, secrets, reuse, budget, notes).execute()
         except MetisFlowError as error:
             status = "paused" if isinstance(error, LoginRequired) else "stopped"
             journal.append({"e": "end", "status": status, "exit": error.exit_code, "reason": error.summary})
@@ -97,6 +98,16 @@ def drive(
         finally:
             journal.close()
     return RunState.read(folder)
+
+
+def _tell_trouble(notes: list[str], error: BaseException | None) -> None:
+    """What keeps the journal from being written, for the user to see: a full disk is waited out."""
+    if isinstance(error, OSError):
+        notes.append(f"the record cannot be written ({error.strerror}); the run waits until it can")
+    elif error is not None:
+        notes.append(f"the record is not written any more: {error}")
+    else:
+        notes.append("the record is written again")
 
 
 class _Run:
@@ -113,12 +124,14 @@ class _Run:
         secrets: TokenProvider | None,
         reuse: Reuse,
         budget: Budget,
+        notes: list[str],
     ) -> None:
         self.plan, self.options, self.folder, self.journal = plan, options, folder, journal
         self.site = site
         self.reuse = reuse
         self.budget = budget
         self.progress: Progress = new_progress(plan, folder.id)
+        self.progress.notes = notes
         self.progress.limiter = lambda: self.inference.snapshot() if self.inference is not None else None
         self.progress.notes.extend(answerers.remarks(plan, answerer) if answerer is not None else [])
         self.answerer = answerer
@@ -257,7 +270,10 @@ class _Run:
 
 
 def _output(value: Any, scope: Mapping[str, Any], scheduler: Scheduler) -> tuple[Any, str | None]:
-    steps = {ref.step for template in templates(value) for ref in template.refs if ref.field in ("output", "outputs")}
+    found = list(templates(value))
+    # an expression that asks for a status decides itself what to do about it
+    trusting = [template for template in found if not any(path.endswith(".status") for path in template.paths)]
+    steps = {ref.step for template in trusting for ref in template.refs if ref.field in ("output", "outputs")}
     for name in sorted(steps):
         step = scheduler.steps[name]
         if step.status in ("failed", "skipped"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +28,10 @@ TAIL_LINES = 12
 GRACE_SECONDS = 3.0
 MASK = b"***"
 
-_running: set[int] = set()
+# What runs in threads of the driver can be ended only from here. A thread may be about to start a script just then.
+_running: dict[int, str] = {}  # process group -> the run's folder
+_ended: set[str] = set()  # folders of runs that start no script any more
+_starting = threading.Lock()
 
 
 def run_shell(task: ShellTask) -> Outcome:
@@ -56,10 +61,19 @@ def run_shell(task: ShellTask) -> Outcome:
     return Outcome(value=value, began=began, ended=time.time(), folder=folder if final.exists() else None)
 
 
-def stop_all() -> None:
-    """End every script that this process has running, with all that it started."""
-    for group in list(_running):
-        _signal_group(group, signal.SIGKILL)
+def allow_scripts(run_folder: str) -> None:
+    """Let a run start scripts, also where an earlier part of it was ended in this process."""
+    with _starting:
+        _ended.discard(run_folder)
+
+
+def end_scripts(run_folder: str) -> None:
+    """End every script that this process runs for a run, with all that it started, and let no other start."""
+    with _starting:
+        _ended.add(run_folder)
+        for group, folder in list(_running.items()):
+            if folder == run_folder:
+                _signal_group(group, signal.SIGKILL)
 
 
 def _lay_out(task: ShellTask, work: Path, root: Path) -> None:
@@ -94,21 +108,7 @@ def _execute(task: ShellTask, work: Path) -> None:
         (work / "stdout").open("wb") as stdout,
         (work / "stderr").open("wb") as stderr,
     ):
-        try:
-            process = subprocess.Popen(
-                [*_interpreter(task.script), "script.sh", *task.args],
-                cwd=work,
-                env=_environment(task),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-                umask=0o077,
-            )
-        except OSError as error:
-            hint = "pass large values by 'stdin' or 'files'" if error.errno == 7 else None
-            raise ShellFailed(f"the script cannot be started: {error.strerror}", hint=hint) from None
-        _running.add(process.pid)
+        process = _start(task, work, stdin, stdout, stderr)
         try:
             code = process.wait(task.timeout)
         except subprocess.TimeoutExpired:
@@ -121,10 +121,33 @@ def _execute(task: ShellTask, work: Path) -> None:
             ) from None
         finally:
             _signal_group(process.pid, signal.SIGKILL)  # what it left running would write into a folder that is done
-            _running.discard(process.pid)
+            _running.pop(process.pid, None)
     if code != 0:
         how = f"exit code {code}" if code > 0 else f"signal {-code} ({signal.strsignal(-code)})"
         raise ShellFailed(f"the script ended with {how}", detail=_tail(task, work), hint=f"its folder: {task.folder}")
+
+
+def _start(task: ShellTask, work: Path, stdin: Any, stdout: Any, stderr: Any) -> subprocess.Popen[bytes]:
+    command, environment = [*_interpreter(task.script), "script.sh", *task.args], _environment(task)
+    with _starting:
+        if task.run_folder in _ended:
+            raise ShellFailed("the run was ended before the script started")
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=work,
+                env=environment,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+                umask=0o077,
+            )
+        except OSError as error:
+            hint = "pass large values by 'stdin' or 'files'" if error.errno == errno.E2BIG else None
+            raise ShellFailed(f"the script cannot be started: {error.strerror}", hint=hint) from None
+        _running[process.pid] = task.run_folder
+        return process
 
 
 def _interpreter(script: str) -> list[str]:
@@ -143,8 +166,7 @@ def _environment(task: ShellTask) -> dict[str, str]:
         raise StepFailed(
             f"the secret {names} is not set where the step runs", hint=f"export {missing[0]}=… before the run"
         )
-    kept = {name: value for name, value in os.environ.items() if name not in task.hidden or name in task.secrets}
-    return {**kept, "METIS_FLOW_INSTANCE": task.label, **task.env}
+    return {**os.environ, "METIS_FLOW_INSTANCE": task.label, **task.env}
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

@@ -46,6 +46,7 @@ class StepRun:
         items: what ``foreach`` gave, as an iterator; None where items come one by one from another step.
         backlog: items that have come from the step that it follows.
         kept: how instances ended, where something needs them later.
+        after_failure: it was skipped because something above it failed.
         upstream_failed: something above it failed, and its ``if`` did not mind.
         error: why it failed as a whole.
     """
@@ -61,6 +62,7 @@ class StepRun:
     keys: Keys | None = None
     in_flight: int = 0
     exhausted: bool = False
+    after_failure: bool = False
     upstream_failed: bool = False
     skipped_by_failure: int = 0
     error: Mapping[str, Any] | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-from metis_flow.errors import LoginRequired
+from metis_flow.errors import LoginRequired, TimedOut
 from metis_flow.inference.answers import Answer, ChatRequest
 from metis_flow.inference.bodies import Bodies
 from metis_flow.inference.clock import Clock, WallClock, sleep
@@ -29,6 +29,7 @@ from metis_flow.inference.refusals import TokenRefused
 from metis_flow.inference.tokens import TokenProvider, take_secrets
 from metis_flow.inference.transport import Reply, Transport
 from metis_flow.inference.tries import Tries
+from metis_flow.units import format_duration
 
 T = TypeVar("T")
 Note = Callable[[dict[str, Any]], None]
@@ -104,7 +105,14 @@ class Inference:
             await asyncio.to_thread(self._model.stop)
             self._model = None
 
-    async def call(self, request: ChatRequest, settle: Callable[[Answer], Awaitable[T]], *, begun: bool = False) -> T:
+    async def call(
+        self,
+        request: ChatRequest,
+        settle: Callable[[Answer], Awaitable[T]],
+        *,
+        begun: bool = False,
+        timeout: float | None = None,
+    ) -> T:
         """One chat completion, asked for until it comes or cannot come.
 
         Args:
@@ -112,11 +120,14 @@ class Inference:
             settle: checks the answer and makes it durable; the call keeps its place in the limiter until that is done.
             begun: it repairs an answer that has been paid for, and so is sent also after `withdraw`.
 
+            timeout: seconds from sending to the answer; waiting for one's turn does not count.
+
         Returns:
             What `settle` returns.
 
         Raises:
             CallFailed: no answer could be had; its kind says why.
+            TimedOut: no answer came within `timeout`.
             Withdrawn: nothing new is sent any more.
             LoginRequired: the user has to log in first.
         """
@@ -127,7 +138,7 @@ class Inference:
                 request.model, partial(self._estimate, request, characters), again=tries.count > 0, begun=begun
             )
             try:
-                answer = await self._try(request, place, tries)
+                answer = await _within(timeout, self._try(request, place, tries))
                 if isinstance(answer, Answer):
                     self._learn(request.model, characters, answer)
                     return await settle(answer)
@@ -291,3 +302,14 @@ class Inference:
         if self._counts_tokens:
             usage = answer.usage
             self.estimator(model).learn(characters, usage.prompt_tokens, usage.completion_tokens)
+
+
+async def _within(timeout: float | None, sending: Coroutine[Any, Any, T]) -> T:
+    """What a call gives, if it does so in time."""
+    if timeout is None:
+        return await sending
+    try:
+        return await asyncio.wait_for(sending, timeout)
+    except asyncio.TimeoutError:
+        limit = format_duration(timeout)
+    raise TimedOut(f"no answer within its timeout of {limit}", hint="raise 'timeout'")

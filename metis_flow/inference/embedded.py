@@ -54,6 +54,7 @@ class EmbeddedModel:
         params.port = 0
         params.api_keys = [key]
         params.verbosity = _SILENT
+        params.cpuparams.poll = params.cpuparams_batch.poll = 0  # its threads sleep while they wait: cores are shared
         params.ui = False
         self._server = xllamacpp.Server(params)
         self.address = f"{self._server.listening_address}/v1"

@@ -30,12 +30,14 @@ class Ask:
         schema: JSON Schema of the answer; None where any text will do.
         repair: how often a wrong answer is sent back with what is wrong about it.
         check: the user's own condition: None where the output is fine, else what is wrong.
+        timeout: seconds for each sending; waiting for a turn does not count.
     """
 
     request: ChatRequest
     schema: dict[str, Any] | None = None
     repair: int = 0
     check: Callable[[Any], str | None] | None = None
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class _Dialogue:
             await self.keep(made)
             return made
 
-        return await self.inference.call(request, settle, begun=n > 0)
+        return await self.inference.call(request, settle, begun=n > 0, timeout=self.ask.timeout)
 
     def messages(self, *, with_format: bool) -> list[dict[str, Any]]:
         """The conversation; where the server does not take the schema, with the schema after the system text."""

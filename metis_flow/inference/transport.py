@@ -128,13 +128,13 @@ class Transport:
                 options: Any = {"headers": headers}
                 response = await self._client.post(path, cast_to=self._cast, content=content, options=options)
         except APIStatusError as error:
-            # Not chained: the request that the original carries along holds the token.
-            raise self._refused(error, token, model, remedy, len(content or b"")) from None
-        except APIConnectionError as error:
-            raise self._broken(error, token) from None
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise self._broken(error, token) from None
-        return Reply(response.content, response.headers.get("content-type", ""), time.perf_counter() - began)
+            failure: errors.CallFailed | LoginRequired = self._refused(error, token, model, remedy, len(content or b""))
+        except (APIConnectionError, aiohttp.ClientError, ConnectionError) as error:
+            failure = self._broken(error, token)
+        else:
+            return Reply(response.content, response.headers.get("content-type", ""), time.perf_counter() - began)
+        # Raised out here, so that it has no context: the request that the original carries along holds the token.
+        raise failure
 
     def _refused(
         self, error: APIStatusError, token: str, model: str, remedy: str, sent: int

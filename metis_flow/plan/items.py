@@ -30,17 +30,12 @@ class Item:
 ONLY = Item(0, None)
 
 
-def items_of(value: Any, where: str, *, rows: bool = False) -> Iterator[Item]:
+def items_of(value: Any, where: str) -> Iterator[Item]:
     """The items of a list, object or range, lazily, with their default keys (a name in an object, else the index).
-
-    Args:
-        rows: they are the rows of ``steps.x.results``, which have a key each.
 
     Raises:
         ExpressionFailed: the value is something else.
     """
-    if rows:
-        return (Item(index, row["key"], row) for index, row in enumerate(value))
     if isinstance(value, Mapping):
         return (Item(index, str(name), part) for index, (name, part) in enumerate(value.items()))
     if isinstance(value, list | range):

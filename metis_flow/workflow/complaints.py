@@ -19,7 +19,7 @@ def syntax_error(document: Document, error: yaml.MarkedYAMLError) -> WorkflowErr
     reason = str(error.problem or error.context)
     if mark is None:
         return document.error(f"this is not YAML: {reason}")
-    offset = min(mark.index, len(document.text.rstrip()))
+    offset = min(mark.index, len(document.text))
     if document.text[offset - 1 : offset + 1] == "${":
         offset -= 1  # the parser stumbles over the second character of an expression
     line, _ = document.line_and_column(offset)

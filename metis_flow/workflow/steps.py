@@ -213,7 +213,7 @@ class StepReader:
         self._with_settings({}, (), ("model",), BASE_NAMES)
 
     def _setting(self, raw: Any, place: Location, names: frozenset[str]) -> Value:
-        value = self.compiler.tree(raw, place, BASE_NAMES if place[0] == "model" else names)
+        value = self.compiler.tree(raw, place, names)
         whole = isinstance(value, Template) and value.source.strip().startswith("${{")  # else the model has said so
         if isinstance(value, Template) and whole and not value.lone and place[-1] in _NUMBERS:
             hint = "write '${{ … }}' without text, spaces or a line's end around it"

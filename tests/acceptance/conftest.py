@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).resolve().parent.parent.parent)]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-from acceptance_kit import Desk
+from acceptance_kit import Desk, Here
 
 from metis_flow.inference import tokens
 
@@ -33,3 +34,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     found = Desk(tmp_path, home)
     yield found
     found.close()
+
+
+@pytest.fixture
+def here(desk: Desk, capfd: pytest.CaptureFixture[str]) -> Here:
+    """The command line in this process, at the desk."""
+    return Here(capfd)

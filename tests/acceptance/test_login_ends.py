@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
-from acceptance_kit import LOGIN, LOGOUT_PAGE, Desk, answers, end_of, recorded, write_endpoint
+from acceptance_kit import LOGIN, LOGOUT_PAGE, Desk, Here, answers, end_of, recorded, write_endpoint
 
 from metis_flow.api import Run
 from metis_flow.testing import Faults, Gateway, Spell
@@ -15,9 +16,11 @@ COUNT = 30
 
 
 @pytest.fixture
-def gateway(desk: Desk) -> Iterator[Gateway]:
+def gateway(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     """A gateway where the user of the desk is logged in, and the endpoint `near` that points to it."""
     with Gateway(limits=None, latency=0.01) as running:
+        for name, value in running.environment().items():
+            monkeypatch.setenv(name, value)
         running.write_token_file(desk.home)
         write_endpoint(running, desk.folder, auth={"kind": "globus"})
         yield running
@@ -33,8 +36,8 @@ class Ending:
         remedy: what the user is told to do.
     """
 
-    globus: dict[str, str]
-    mended: dict[str, str]
+    globus: dict[str, Any]
+    mended: dict[str, Any]
     summary: str
     remedy: str
 
@@ -62,11 +65,11 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
-def test_the_run_pauses_and_goes_on_after_a_login(desk: Desk, gateway: Gateway, ending: Ending) -> None:
+def test_the_run_pauses_and_goes_on_after_a_login(desk: Desk, here: Here, gateway: Gateway, ending: Ending) -> None:
     workflow = desk.questions(COUNT)
     gateway.set_faults(Faults(spells=[Spell("token_expiry", start=10)]))
     gateway.set_globus(**ending.globus)
-    paused = desk.call("run", workflow, "--endpoint", "near.yaml", "--json", env=gateway.environment())
+    paused = desk.call("run", workflow, "--endpoint", "near.yaml", "--json")
     assert paused.code == 3
     document = paused.document
     assert document["status"] == "paused"
@@ -81,7 +84,7 @@ def test_the_run_pauses_and_goes_on_after_a_login(desk: Desk, gateway: Gateway, 
 
     gateway.set_globus(**ending.mended)
     gateway.write_token_file(desk.home)
-    ended = desk.call("resume", "last", "--json", env=gateway.environment())
+    ended = here("resume", "last", "--json")
     assert ended.code == 0, ended.err
     assert ended.document["status"] == "done"
     assert ended.document["steps"]["ask"]["done"] == COUNT
@@ -90,22 +93,22 @@ def test_the_run_pauses_and_goes_on_after_a_login(desk: Desk, gateway: Gateway, 
     assert gateway.counts.repeated == 0
 
 
-def test_resume_without_a_login_pauses_again(desk: Desk, gateway: Gateway) -> None:
+def test_resume_without_a_login_pauses_again(desk: Desk, here: Here, gateway: Gateway) -> None:
     workflow = desk.questions(COUNT)
     ending = ENDINGS["the login cannot be renewed"]
     gateway.set_faults(Faults(spells=[Spell("token_expiry", start=10)]))
     gateway.set_globus(**ending.globus)
-    desk.call("run", workflow, "--endpoint", "near.yaml", env=gateway.environment())
+    here("run", workflow, "--endpoint", "near.yaml")
     answered = gateway.counts.answered
-    still = desk.call("resume", "last", env=gateway.environment())
+    still = here("resume", "last")
     assert still.code == 3
     assert ending.remedy in still.err
     assert gateway.counts.answered == answered
 
 
-def test_without_a_login_no_call_is_made(desk: Desk, gateway: Gateway) -> None:
+def test_without_a_login_no_call_is_made(desk: Desk, here: Here, gateway: Gateway) -> None:
     (desk.home / ".globus").rename(desk.home / "gone")
-    ended = desk.call("run", desk.questions(3), "--endpoint", "near.yaml", "--json", env=gateway.environment())
+    ended = here("run", desk.questions(3), "--endpoint", "near.yaml", "--json")
     assert ended.code == 3
     assert ended.document["error"]["summary"] == "you are not logged in to Metis"
     assert ended.document["error"]["hint"] == "type: metis-flow auth login"
@@ -118,7 +121,7 @@ def test_eight_runs_that_share_a_login_refresh_it_once(desk: Desk, gateway: Gate
     gateway.set_latency(0.2)
     gateway.set_globus(delay=0.3)
     words = ("run", workflow, "--endpoint", "near.yaml", "--json")
-    runs = [desk.start(*words, "--runs-dir", f"runs-{n}", env=gateway.environment()) for n in range(8)]
+    runs = [desk.start(*words, "--runs-dir", f"runs-{n}") for n in range(8)]
     gateway.wait_for(lambda counts: counts.routes.get("models", 0) == 8 and counts.answered > 8, seconds=30)
     gateway.expire_tokens()
     ended = [end_of(run) for run in runs]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from benchmarks import faults, rates, whole_run
 from metis_flow.record.state import RunState
 

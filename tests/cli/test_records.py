@@ -46,9 +46,10 @@ steps:
       printf '\\033[5mloud\\033[0m' >&2
       test "$(cat kept.txt)" != "A quiet row."
     on_error: continue
+  empty: {foreach: [], run: "true"}
 outputs:
   texts: ${{ steps.ask.outputs }}
-  "count": ${{ len(steps.write.outputs) }}
+  count: ${{ len(steps.write.outputs) }}
 """
 
 
@@ -96,7 +97,7 @@ def test_runs(at: Here, folder: Path) -> None:
     ended = at("runs")
     assert ended.code == 0
     assert row_of(ended.out, "hostile")[:2] == [run.id, "done"]
-    assert " 3 done " in ended.out
+    assert " 4 done " in ended.out
     (state,) = at("runs", "--json").document["runs"]
     assert (state["run"], state["status"], state["calls"]) == (run.id, "done", 6)
 
@@ -240,6 +241,13 @@ def test_show_a_step_that_has_one_instance_shows_that(at: Here) -> None:
 def test_what_is_not_there(at: Here, target: str, summary: str, hint: str) -> None:
     error = at("show", "last", target, "--json").document["error"]
     assert (error["summary"], error["hint"]) == (summary, hint)
+
+
+def test_show_a_step_without_items(at: Here) -> None:
+    ended = at("show", "last", "empty")
+    assert (ended.code, len(ended.out.splitlines())) == (0, 1)
+    assert at("show", "last", "empty", "--json").document["instances"] == []
+    assert at("show", "last", "empty@0").code == 2
 
 
 def test_errors_puts_equal_failures_together(at: Here, folder: Path) -> None:

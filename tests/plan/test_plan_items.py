@@ -11,8 +11,8 @@ from metis_flow.errors import ExpressionFailed
 from metis_flow.plan.items import Item, Keys, address, items_of, key_text, known_length
 
 
-def keys(value: Any, **options: Any) -> list[tuple[int, str | None, Any]]:
-    return [(item.index, item.key, item.value) for item in items_of(value, "s", **options)]
+def keys(value: Any) -> list[tuple[int, str | None, Any]]:
+    return [(item.index, item.key, item.value) for item in items_of(value, "s")]
 
 
 def test_default_keys() -> None:
@@ -20,9 +20,6 @@ def test_default_keys() -> None:
     assert keys({"x": 1, "y": [2]}) == [(0, "x", 1), (1, "y", [2])]
     assert keys(range(5, 0, -2)) == [(0, "0", 5), (1, "1", 3), (2, "2", 1)]
     assert keys([]) == keys({}) == keys(range(0)) == []
-    rows = [{"key": "Cu", "status": "done"}, {"key": "Fe", "status": "failed"}]
-    assert keys(rows, rows=True) == [(0, "Cu", rows[0]), (1, "Fe", rows[1])]
-    assert keys(rows) == [(0, "0", rows[0]), (1, "1", rows[1])]
 
 
 def test_items_are_taken_one_by_one() -> None:
@@ -86,6 +83,13 @@ def test_two_equal_keys_show_both_items() -> None:
         f'    item 7: "{"x" * 77} …\n'
         "  hint: choose a 'key' that is different for each item"
     )
+
+
+def test_no_two_instances_share_an_address() -> None:
+    found = Keys("ask")
+    found.add(Item(0, "a."))
+    with pytest.raises(ExpressionFailed):
+        found.add(Item(1, "a-5ab640fa"))  # a key that is just what the other's address is
 
 
 def test_addresses() -> None:

@@ -113,6 +113,11 @@ def test_values_cannot_be_changed(text: str) -> None:
     assert (values["list"], values["row"]) == (scope()["list"], scope()["row"])
 
 
+def test_what_is_refused_is_named() -> None:
+    expected = "! not allowed in an expression: access to attribute '__class__' of 'str' object is unsafe."
+    assert outcome("${{ text.__class__ }}") == expected
+
+
 def test_a_column_may_have_any_name() -> None:
     assert outcome("${{ row.__class__ }}") == "a column"
 

@@ -155,6 +155,11 @@ VERBS = [
         ["11:16 a key cannot hold an expression [put it into a value]"],
         id="nested key",
     ),
+    pytest.param(
+        "run: x\nfiles: {b/c: 1, b: 2}",
+        ["11:21 'b' and another file are in each other's way"],
+        id="a file where a folder is",
+    ),
 ]
 
 

@@ -82,14 +82,15 @@ def _instances(folder: RunFolder, step: str, key: str | None = None) -> Iterator
 
 
 def _only_instance(folder: RunFolder, step: str) -> dict[str, Any] | None:
-    """The instance of a step that has one, and no key; None for a fan-out.
+    """The instance of a step that has one, and no key; None for a fan-out, and where nothing has ended.
 
     Raises:
-        RecordError: the run has no such step, or nothing of it has ended.
+        RecordError: the run has no such step.
     """
     first = next(_instances(folder, step), None)
     if first is None:
-        raise _nothing_of(folder, step)
+        _require_step(folder, step)
+        return None
     return first if first["key"] is None else None
 
 
@@ -108,7 +109,7 @@ def _find_instance(folder: RunFolder, step: str, key: str) -> dict[str, Any]:
         raise RecordError(f"'{step}@{key}' means {len(found)} instances", detail=detail, hint="write one of these")
     words = {str(word) for instance in _instances(folder, step) for word in (instance["key"], _after_at(instance))}
     if not words:
-        raise _nothing_of(folder, step)
+        _require_step(folder, step)
     hint = did_you_mean(key, words) or f"see them all: metis-flow show {folder.id} {step}"
     raise RecordError(f"the step '{step}' has no instance '{key}' that has ended", where=folder.id, hint=hint)
 
@@ -117,11 +118,10 @@ def _after_at(instance: dict[str, Any]) -> str:
     return str(instance["address"]).partition("@")[2]
 
 
-def _nothing_of(folder: RunFolder, step: str) -> RecordError:
+def _require_step(folder: RunFolder, step: str) -> None:
     from metis_flow.record.state import RunState
 
     steps = RunState.read(folder).steps
-    if step in steps:
-        return RecordError(f"nothing of the step '{step}' has ended yet", where=folder.id)
-    hint = did_you_mean(step, steps)
-    return RecordError(f"the run has no step '{step}', or has not come to it", where=folder.id, hint=hint)
+    if step not in steps:
+        hint = did_you_mean(step, steps)
+        raise RecordError(f"the run has no step '{step}', or has not come to it", where=folder.id, hint=hint)
