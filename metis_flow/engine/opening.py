@@ -88,6 +88,8 @@ def items_for(
     items = items_of(collection, step.name)
     if limit is None:
         return items, total
+    if total is not None and total > limit:
+        step.progress.uncut = total
     return islice(items, limit), None if total is None else min(total, limit)
 
 

@@ -13,11 +13,16 @@ from metis_flow.record.usage import Usage
 
 @dataclass
 class StepProgress:
-    """One step's counts. ``total`` is None while nobody knows it; ``done`` includes ``cached``."""
+    """One step's counts.
+
+    ``total`` is None while nobody knows it, and ``uncut`` what it would be without ``--limit``, where that cut it;
+    ``done`` includes ``cached``.
+    """
 
     name: str
     verb: str
     total: int | None = None
+    uncut: int | None = None
     done: int = 0
     failed: int = 0
     skipped: int = 0

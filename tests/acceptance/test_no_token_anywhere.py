@@ -105,10 +105,12 @@ class Watch:
 
     def runs(self) -> None:
         """All files of the runs, Parsl's own among them while they are there."""
-        for path in self.folder.rglob("runs/**/*"):
-            if path.is_file() and not path.is_symlink():
-                self.files.add(path.relative_to(self.folder).as_posix())
-                self.search(_read(path), str(path))
+        for parent, _, names in os.walk(self.folder):  # which takes folders that go away meanwhile as they come
+            for path in (Path(parent, name) for name in names):
+                place = path.relative_to(self.folder)
+                if "runs" in place.parts and path.is_file() and not path.is_symlink():
+                    self.files.add(place.as_posix())
+                    self.search(_read(path), str(path))
 
     def search(self, content: bytes, where: str) -> None:
         for kind, secrets in self.secrets.items():

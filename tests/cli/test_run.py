@@ -114,7 +114,9 @@ def test_json_is_one_document_whatever_is_printed_meanwhile(study: Cli) -> None:
 
 
 def test_limit_cuts_the_first_fan_out(study: Cli) -> None:
-    assert study("run", "study.yaml", "--limit", "2", "--json").document["steps"]["ask"]["done"] == 2
+    done = study("run", "study.yaml", "--limit", "2", "--json")
+    assert done.document["steps"]["ask"]["done"] == 2
+    assert "without --limit: about " in done.err
 
 
 def test_records_are_made_in_the_folder_that_is_given(study: Cli) -> None:

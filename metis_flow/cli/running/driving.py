@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 OnStart = Callable[["Progress"], None]
 
 
-def drive_and_tell(drive: Callable[[OnStart], RunState], runs_dir: Path, *, as_json: bool) -> int:
+def drive_and_tell(
+    drive: Callable[[OnStart], RunState],
+    runs_dir: Path,
+    *,
+    as_json: bool,
+    remark: Callable[[], str | None] | None = None,
+) -> int:
     """Drive a run to its end; its exit code.
 
     Progress and everything about the run goes to standard error, its outputs or document to standard output.
@@ -28,6 +34,7 @@ def drive_and_tell(drive: Callable[[OnStart], RunState], runs_dir: Path, *, as_j
     Args:
         drive: starts the run with what `RunOptions.on_start` should be, and returns when it has ended.
         runs_dir: where the user has the records.
+        remark: a last line about the run, if there is one.
     """
     from metis_flow.views.progress import progress_view
 
@@ -37,6 +44,10 @@ def drive_and_tell(drive: Callable[[OnStart], RunState], runs_dir: Path, *, as_j
     finally:
         view.stop()
     _tell(state, runs_dir, as_json=as_json)
+    line = remark()
+    if line is not None:
+        with contextlib.suppress(BrokenPipeError):
+            sys.stderr.write(line + "\n")
     return EXIT_FAILED if state.exit_code is None else state.exit_code
 
 

@@ -54,18 +54,29 @@ def command(
     # The engine takes half a second to load: mistakes in the file are told before.
     from metis_flow.cli.running.driving import OnStart, drive_and_tell
     from metis_flow.engine.options import RunOptions
+    from metis_flow.engine.progress import Progress
     from metis_flow.engine.run import start_run
     from metis_flow.record.state import RunState
+    from metis_flow.views.extrapolation import extrapolation
+
+    seen: list[Progress] = []
 
     def drive(on_start: OnStart) -> RunState:
+        def begin(progress: Progress) -> None:
+            seen.append(progress)
+            on_start(progress)
+
         options = RunOptions(
             endpoint=endpoint,
             site=site,
             runs_dir=runs_dir,
             wait=waiting(wait),
-            on_start=on_start,
+            on_start=begin,
             handle_signals=True,
         )
         return start_run(plan, options)
 
-    context.exit(drive_and_tell(drive, runs_dir, as_json=as_json))
+    def remark() -> str | None:
+        return extrapolation(plan, seen[0]) if seen and limit is not None else None
+
+    context.exit(drive_and_tell(drive, runs_dir, as_json=as_json, remark=remark))
