@@ -19,6 +19,7 @@ from metis_flow.workflow.load import load_workflow
 
 if TYPE_CHECKING:
     from metis_flow.engine.progress import Progress
+    from metis_flow.inference.models import Wait
 
 RUNS_DIR = Path("runs")
 
@@ -135,6 +136,7 @@ class Workflow:
         endpoint: str | None = None,
         runs_dir: str | Path = RUNS_DIR,
         limit: int | None = None,
+        wait: Wait | None = None,
         on_start: Callable[[Progress], None] | None = None,
     ) -> Run:
         """Run it to its end.
@@ -145,6 +147,7 @@ class Workflow:
             endpoint: who answers, where it is not the workflow's own.
             runs_dir: where the record is made.
             limit: cut each first fan-out to so many items.
+            wait: wait for a login, and for models that are not live: ``coming`` (Starting or Queued) or ``any``.
             on_start: called with the run's counts, which then change as it goes on.
 
         Raises:
@@ -154,7 +157,7 @@ class Workflow:
         from metis_flow.engine.run import start_run
 
         plan = self.plan(params, limit=limit)
-        options = RunOptions(endpoint=endpoint, site=site, runs_dir=Path(runs_dir), on_start=on_start)
+        options = RunOptions(endpoint=endpoint, site=site, runs_dir=Path(runs_dir), wait=wait, on_start=on_start)
         return Run(RunFolder(Path(start_run(plan, options).path)))
 
     def __repr__(self) -> str:

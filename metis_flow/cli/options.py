@@ -36,7 +36,7 @@ wait_option = click.option(
     is_flag=False,
     flag_value="coming",
     type=click.Choice(["coming", "any"]),
-    help="Wait for a model that is Starting or Queued; `--wait any` for one that is Offline or Stopped too.",
+    help="Wait for a login, and for models that are Starting or Queued; `--wait any` for Offline or Stopped ones too.",
 )
 
 

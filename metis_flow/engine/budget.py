@@ -33,4 +33,5 @@ class Budget:
 
 def _stop(what: str, limit: int) -> Stop:
     reason = f"the limit of {limit:,} {what} was reached"
-    return Stop("stopped", EXIT_LIMIT, reason, f"raise limits.{what} in the workflow, and resume with --accept")
+    hint = f"raise limits.{what} in the workflow, and resume with --accept"
+    return Stop("stopped", EXIT_LIMIT, reason, hint, withdraws=what != "calls")

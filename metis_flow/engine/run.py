@@ -210,6 +210,8 @@ class _Run:
 
     def _note(self, note: Mapping[str, Any]) -> None:
         self.journal.append({"e": "note", **note})
+        if note.get("kind") == "login":
+            self.progress.notes.append(f"waiting for a login: {note['reason']}; type: {note['hint']}")
 
     @contextlib.contextmanager
     def _signals(self, scheduler: Scheduler) -> Iterator[None]:

@@ -110,7 +110,8 @@ class Scheduler:
         if self.stop is None:
             self.stop = stop
             self.progress.stopping = stop.reason
-            self._withdraw()
+            if stop.withdraws:
+                self._withdraw()
 
     def abandon(self) -> None:
         """End at once; what runs is lost."""

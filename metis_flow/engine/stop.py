@@ -14,9 +14,12 @@ class Stop:
         exit_code: of the command.
         reason: one sentence.
         hint: what to do.
+        withdraws: calls that were submitted and have not been sent are taken back. Not where the limit of calls was
+            reached: those are within it.
     """
 
     status: str
     exit_code: int
     reason: str
     hint: str | None = None
+    withdraws: bool = True

@@ -33,6 +33,7 @@ from metis_flow.units import format_duration
 
 T = TypeVar("T")
 Note = Callable[[dict[str, Any]], None]
+LOGIN_EVERY = 10.0  # seconds between two looks whether somebody has logged in
 
 
 class Inference:
@@ -43,7 +44,7 @@ class Inference:
         concurrency: most calls in flight; None for the endpoint's own number.
         tokens: hands out the token; None for what the endpoint's file says.
         on_note: told facts that were learnt on the way, such as what the server does with ``response_format``.
-        patient: whether to wait without end for a model that is not live, or a cluster under maintenance.
+        patient: whether to wait without end for a login, a model that is not live, or a cluster under maintenance.
         clock: for tests.
     """
 
@@ -119,7 +120,6 @@ class Inference:
             request: what to ask.
             settle: checks the answer and makes it durable; the call keeps its place in the limiter until that is done.
             begun: it repairs an answer that has been paid for, and so is sent also after `withdraw`.
-
             timeout: seconds from sending to the answer; waiting for one's turn does not count.
 
         Returns:
@@ -151,6 +151,11 @@ class Inference:
         """An answer, or the seconds to wait before trying again."""
         try:
             answer = await self._ask(request, alone=tries.count > 0)
+        except LoginRequired as error:
+            if not self._patient:
+                raise
+            self._wait_for_login(error, place)
+            return 0.0
         except CallFailed as error:
             wait = self._after(error, place, tries)
             if wait is None:
@@ -256,6 +261,13 @@ class Inference:
             hint=self._tokens.remedy(),
             detail=error.detail,
         )
+
+    def _wait_for_login(self, error: LoginRequired, place: Place) -> None:
+        """Close the model's gate for a while: one call then finds out whether somebody has logged in."""
+        now = self.clock.now()
+        if place.gate.closed_since is None and self.on_note is not None:
+            self.on_note({"kind": "login", "reason": error.summary, "hint": error.hint})
+        place.gate.close(now + LOGIN_EVERY, "a login", now)
 
     def _after(self, error: CallFailed, place: Place, tries: Tries) -> float | None:
         """Take up what went wrong; seconds to wait before sending again, or None to give up."""

@@ -176,7 +176,6 @@ class WorkflowDef:
     description: str | None
     params: Mapping[str, Param]
     endpoint: str | None
-    model: str | None
     limits: Limits
     steps: Mapping[str, StepDef]
     outputs: Mapping[str, Value]

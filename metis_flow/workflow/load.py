@@ -64,14 +64,12 @@ def _compile(
     problems.extend(compiler.problems)
     if model is None or problems:
         return None
-    default_model = model.model if isinstance(model.model, str) else model.model.name if model.model else None
     return WorkflowDef(
         path=path,
         name=model.name,
         description=model.description,
         params=model.params,
         endpoint=model.endpoint,
-        model=default_model,
         limits=model.limits,
         steps=steps,
         outputs=outputs,

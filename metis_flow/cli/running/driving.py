@@ -25,7 +25,7 @@ def drive_and_tell(
     runs_dir: Path,
     *,
     as_json: bool,
-    remark: Callable[[], str | None] | None = None,
+    remark: Callable[[], str | None] = lambda: None,
 ) -> int:
     """Drive a run to its end; its exit code.
 
