@@ -20,7 +20,7 @@ from metis_flow.record.folder import RunFolder
 from metis_flow.record.journal import JournalWriter
 from metis_flow.workflow.definition import CallDef, ChatDef, FileDef, ShellDef, StepDef
 from metis_flow.workflow.functions import address_of
-from metis_flow.workflow.values import FileRef
+from metis_flow.workflow.values import FileRef, PathParam
 
 MAX_ARGUMENT_BYTES = 128 * 1024
 
@@ -93,7 +93,7 @@ class Preparer:
             "model": model,
             "settings": settings,
             "schema": step.output.schema,
-            "check": step.check.source if step.check else None,
+            "check": self._check_part(step, scope),
         }
         inference = self._inference
         assert inference is not None
@@ -138,6 +138,24 @@ class Preparer:
 
         return check
 
+    def _check_part(self, step: StepDef, scope: Mapping[str, Any]) -> dict[str, Any] | None:
+        """For the content key: the check, and every value that it reads besides the output."""
+        if step.check is None:
+            return None
+        params = {path[7:].split(".")[0] for path in step.check.paths if path.startswith("params.")}
+        names = step.check.names & (scope.keys() - {"params", "steps", "run"})
+        return {
+            "source": step.check.source,
+            "params": {name: self._plan.params[name] for name in sorted(params)},
+            "names": {name: scope[name] for name in sorted(names)},
+            "steps": sorted([ref.step, ref.field, scope["steps"][ref.step][ref.field]] for ref in step.check.refs),
+        }
+
+    def _named_files(self, step: StepDef) -> dict[str, Any]:
+        """For the content key: path parameters that stand inside a longer text, where only their name would count."""
+        named = {path[7:] for path in step.paths if path.startswith("params.")}
+        return {name: value for name in sorted(named) if isinstance(value := self._plan.params.get(name), PathParam)}
+
     def check_output(self, step: StepDef, scope: Mapping[str, Any], output: Any) -> str | None:
         """What is wrong with an output by the step's own ``check``; None where it holds or there is none."""
         check = self._check(step, scope)
@@ -160,7 +178,8 @@ class Preparer:
             "stdin": stdin,
             "files": file_values,
             "output": [step.output.source, step.output.file, step.output.schema],
-            "check": step.check.source if step.check else None,
+            "named": self._named_files(step),
+            "check": self._check_part(step, scope),
         }
         name = "instance" if item.key is None else address_of(item.key)
         task = ShellTask(
@@ -207,8 +226,9 @@ class Preparer:
             "function": body.target,
             "source": step.source_hash,
             "with": arguments,
+            "named": self._named_files(step.step),
             "schema": step.step.output.schema,
-            "check": step.step.check.source if step.step.check else None,
+            "check": self._check_part(step.step, scope),
         }
         task = CallTask(
             label=label,

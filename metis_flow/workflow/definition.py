@@ -127,6 +127,12 @@ class StepDef:
         return follows_results and f"{self.item}.status" in self.condition.paths
 
     @cached_property
+    def paths(self) -> frozenset[str]:
+        """Every dotted name that its instances read (those of ``foreach`` left out)."""
+        found = (template.paths for value in self._values(foreach=False) for template in templates(value))
+        return frozenset(path for paths in found for path in paths)
+
+    @cached_property
     def refs(self) -> frozenset[StepRef]:
         """Every field of another step that it refers to."""
         return frozenset(ref for value in self._values() for template in templates(value) for ref in template.refs)
