@@ -58,9 +58,9 @@ def remedy_of(folder: RunFolder) -> str | None:
 
 
 def _print_example(folder: RunFolder, step: str, out: TextIO) -> None:
-    """The first failure of a step."""
-    for entry in read_instances(folder, step):
-        if entry["e"] == "failed":
-            out.write(f"{one_line(entry['address'])}:\n")
-            out.writelines(f"  {line}\n" for line in error_lines(entry["error"]))
-            return
+    """The failure of the step's first item that failed."""
+    failures = (entry for entry in read_instances(folder, step) if entry["e"] == "failed")
+    first = min(failures, key=lambda entry: int(entry["index"]), default=None)
+    if first is not None:
+        out.write(f"{one_line(first['address'])}:\n")
+        out.writelines(f"  {line}\n" for line in error_lines(first["error"]))
