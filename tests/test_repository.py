@@ -229,3 +229,7 @@ def test_a_wheel_holds_the_package_its_configurations_and_nothing_else(tmp_path:
     assert configs
     assert configs | {"metis_flow/py.typed", "metis_flow/errors.py"} <= names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"metis_flow"}
+
+
+def test_the_readme_shows_the_workflow_as_it_is() -> None:
+    assert (ROOT / "workflows" / "materials.yaml").read_text() in (ROOT / "README.md").read_text()
