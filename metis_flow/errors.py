@@ -10,9 +10,6 @@
     │   ├── ConfigError            an endpoint or site file
     │   └── RecordError            a run that is not there, or whose record is damaged
     ├── LoginRequired              log in first; exit code 3
-    ├── LimitReached               a limit of the workflow was reached; exit code 4
-    ├── RunStopped                 stopped by walltime, --time-limit or SIGTERM; exit code 5
-    ├── Interrupted                Ctrl-C; exit code 130
     └── StepFailed                 one instance of a step failed
         ├── ExpressionFailed       an expression could not be evaluated on the values it got
         ├── ShellFailed            a script ended with a non-zero exit code
@@ -24,7 +21,8 @@
         └── InferenceError         no usable answer from the endpoint (see metis_flow.inference.errors)
 
 Each has a summary (one sentence), where it is (``file:line:column`` or ``step@key``), a hint (what to do) and an
-exit code. They pickle whole, so that they cross from a worker to the driver unchanged.
+exit code. They pickle whole, so that they cross from a worker to the driver unchanged. A run that is stopped is no
+error but a value, `metis_flow.engine.stop.Stop`.
 """
 
 from __future__ import annotations
@@ -159,27 +157,6 @@ class LoginRequired(MetisFlowError):
 
     exit_code = EXIT_LOGIN
     kind = "login"
-
-
-class LimitReached(MetisFlowError):
-    """A limit of the workflow (``limits:``) was reached."""
-
-    exit_code = EXIT_LIMIT
-    kind = "limit"
-
-
-class RunStopped(MetisFlowError):
-    """The run was stopped by its walltime, ``--time-limit`` or SIGTERM, and can be resumed."""
-
-    exit_code = EXIT_STOPPED
-    kind = "stopped"
-
-
-class Interrupted(MetisFlowError):
-    """The user pressed Ctrl-C; the run can be resumed."""
-
-    exit_code = EXIT_INTERRUPTED
-    kind = "interrupted"
 
 
 class StepFailed(MetisFlowError):

@@ -9,7 +9,7 @@ from metis_flow.inference.embedded import MODEL
 from metis_flow.inference.endpoints import EndpointConfig, find_endpoint, list_endpoints
 from metis_flow.plan.plan import Plan
 from metis_flow.workflow.definition import ChatDef
-from metis_flow.workflow.trees import Value, templates
+from metis_flow.workflow.trees import Value, reads_only
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def remarks(plan: Plan, answerer: Answerer) -> list[str]:
 def _static_model(plan: Plan, body: ChatDef) -> str | None:
     if body.model is None:
         return None
-    if not _only_params(body.model):
+    if not reads_only(body.model, {"params"}):
         return None
     value = body.model.evaluate({"params": plan.params})
     return value if isinstance(value, str) else None
@@ -93,8 +93,4 @@ def _require_models(plan: Plan, endpoint: EndpointConfig) -> None:
 
 
 def _is_null(plan: Plan, model: Value) -> bool:
-    return _only_params(model) and not model.evaluate({"params": plan.params})
-
-
-def _only_params(value: Value) -> bool:
-    return not any(template.names - {"params"} for template in templates(value))
+    return reads_only(model, {"params"}) and not model.evaluate({"params": plan.params})

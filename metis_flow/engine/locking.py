@@ -15,7 +15,7 @@ from metis_flow.record.lockfile import RunLock, git_state, package_versions, wri
 from metis_flow.sites.config import SiteConfig
 from metis_flow.tasks import find_task, source_files
 from metis_flow.workflow.definition import CallDef, ChatDef
-from metis_flow.workflow.trees import templates
+from metis_flow.workflow.trees import reads_only
 
 
 def write_sources(plan: Plan, folder: RunFolder) -> dict[str, str]:
@@ -75,11 +75,7 @@ def _reference(name: str, asked: str | None) -> str:
 def _settings(plan: Plan, body: ChatDef) -> dict[str, Any]:
     """The settings that can be known before the run."""
     scope = {"params": plan.params}
-    return {
-        name: value.evaluate(scope)
-        for name, value in body.settings.items()
-        if not any(template.names - {"params"} for template in templates(value))
-    }
+    return {name: value.evaluate(scope) for name, value in body.settings.items() if reads_only(value, {"params"})}
 
 
 def _inside(name: str) -> str:

@@ -18,8 +18,6 @@ from metis_flow.record.lockfile import RunLock, read_lock
 from metis_flow.record.state import RunState, read_instances
 from metis_flow.sites.config import find_site
 
-FINISHED = ("done", "failed")
-
 
 def resume_run(folder: RunFolder, options: RunOptions, *, failed: bool = False, accept: bool = False) -> RunState:
     """Go on with a run; one that has ended is left as it is.

@@ -176,7 +176,7 @@ class Scheduler:
             if reason is not None:
                 self._skip_whole(step, reason)
                 return
-            follows = any(edge.kind == "item" for edge in self.plan.graph.into(step.name))
+            follows = self.plan.graph.follows(step.name)
             step.items, total = opening.items_for(step, self.steps, follows=follows, limit=self.plan.limit)
         except MetisFlowError as error:
             self._fail_whole(step, error)

@@ -14,7 +14,7 @@ from metis_flow.inference.estimates import FIRST_RATIO
 from metis_flow.plan.items import ONLY, Item, items_of
 from metis_flow.plan.plan import Plan, StepPlan, with_key
 from metis_flow.workflow.definition import ChatDef, StepDef
-from metis_flow.workflow.trees import Constant, Value, templates
+from metis_flow.workflow.trees import Constant, Value, reads_only, templates
 
 SAMPLE = 1000
 """Prompts that are rendered for one step; the rest are taken to be as long on average."""
@@ -136,8 +136,7 @@ def _scopes(plan: Plan, step: StepDef) -> Iterator[dict[str, Any]]:
 
 
 def _is_static(value: Value, step: StepDef) -> bool:
-    known = {"params", step.item, "key"}
-    return not any(template.refs or template.names - known for template in templates(value))
+    return reads_only(value, {"params", step.item, "key"})
 
 
 def _fixed_text(value: Value) -> str:
@@ -148,6 +147,6 @@ def _fixed_text(value: Value) -> str:
 
 
 def _static(value: Value | None, plan: Plan) -> Any:
-    if value is None or any(template.names - {"params"} for template in templates(value)):
+    if value is None or not reads_only(value, {"params"}):
         return None
     return value.evaluate({"params": plan.params})

@@ -57,6 +57,10 @@ class Graph:
     edges: tuple[Edge, ...]
     depth: Mapping[str, int]
 
+    def follows(self, step: str) -> bool:
+        """Whether a step goes item by item behind another."""
+        return any(edge.kind == "item" for edge in self.into(step))
+
     def into(self, step: str) -> list[Edge]:
         """The edges into a step."""
         return [edge for edge in self.edges if edge.target == step]

@@ -61,7 +61,7 @@ def _instances(plan: Plan, step: StepPlan) -> str:
     if step.instances is not None:
         return f"{step.instances:,}"
     text = f"one for each of {_foreach(step.step)}"
-    followed = any(edge.kind == "item" for edge in plan.graph.into(step.step.name))
+    followed = plan.graph.follows(step.step.name)
     return f"{text}, at most {plan.limit:,}" if plan.limit is not None and not followed else text
 
 

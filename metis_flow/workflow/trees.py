@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,3 +69,8 @@ def templates(value: Value) -> Iterator[Template]:
     elif isinstance(value, MapOf):
         for _, item in value.items:
             yield from templates(item)
+
+
+def reads_only(value: Value, names: AbstractSet[str]) -> bool:
+    """Whether every expression inside a tree reads these names and no others."""
+    return not any(template.names - names for template in templates(value))
