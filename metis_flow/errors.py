@@ -18,6 +18,8 @@
         ├── OutputInvalid          what came out is not what `output` or `check` asks for
         ├── UpstreamFailed         a step that it gathers failed
         ├── WorkerLost             the process or node that ran it went away
+        ├── Cancelled              the user took it back while the run went on
+        ├── NotTaken               its result should come from an earlier run, and none has it
         └── InferenceError         no usable answer from the endpoint (see metis_flow.inference.errors)
 
 Each has a summary (one sentence), where it is (``file:line:column`` or ``step@key``), a hint (what to do) and an
@@ -172,9 +174,17 @@ class ExpressionFailed(StepFailed):
 
 
 class ShellFailed(StepFailed):
-    """A script ended with a non-zero exit code."""
+    """A script ended with a non-zero exit code.
+
+    Args:
+        code: that exit code; None where it did not come to one.
+    """
 
     kind = "shell"
+
+    def __init__(self, summary: str, *, code: int | None = None, **more: str | None) -> None:
+        super().__init__(summary, **more)
+        self.code = code
 
 
 class TaskFailed(StepFailed):
@@ -207,10 +217,38 @@ class WorkerLost(StepFailed):
     kind = "worker_lost"
 
 
+class Cancelled(StepFailed):
+    """The user took it back while the run went on."""
+
+    kind = "cancelled"
+
+    def at(self, where: str) -> Cancelled:
+        """The same for another instance."""
+        return Cancelled(self.summary, where=where, hint=self.hint)
+
+
+class NotTaken(StepFailed):
+    """Its result should come from an earlier run, and none has it."""
+
+    kind = "not_taken"
+
+
 class InferenceError(StepFailed):
     """No usable answer came from the endpoint."""
 
     kind = "inference"
+
+
+RETRY_KINDS = {
+    TimedOut.kind: "it ran longer than its 'timeout'",
+    ShellFailed.kind: "its script ended with an exit code other than 0",
+    TaskFailed.kind: "its function raised an error",
+    OutputInvalid.kind: "what came out is not what 'output' or 'check' asks for",
+    WorkerLost.kind: "the process or node that ran it went away",
+    StepFailed.kind: "it could not begin: a file is missing, or a value does not fit its place",
+    InferenceError.kind: "a call gave no usable answer, whatever the reason",
+}
+"""The failures that ``retry: {on: […]}`` can name, and what each means."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str | None:

@@ -76,7 +76,7 @@ class Contents:
         return known[1]
 
     def _canonical(self, value: Any) -> bytes:
-        value = self._with_paths(value) if _has_path(value) else value
+        value = self._with_paths(value) if has_path(value) else value
         text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_special)
         return text.encode("utf-8", "surrogatepass")
 
@@ -99,12 +99,13 @@ def _special(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no content key")
 
 
-def _has_path(value: Any) -> bool:
+def has_path(value: Any) -> bool:
+    """Whether a path that counts by content is somewhere in a value."""
     if isinstance(value, PathParam):
         return True
     if isinstance(value, Mapping):
-        return any(_has_path(part) for part in value.values())
-    return isinstance(value, list | tuple) and any(_has_path(part) for part in value)
+        return any(has_path(part) for part in value.values())
+    return isinstance(value, list | tuple) and any(has_path(part) for part in value)
 
 
 def _sha256(data: bytes) -> str:

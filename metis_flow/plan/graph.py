@@ -65,9 +65,27 @@ class Graph:
         """The edges into a step."""
         return [edge for edge in self.edges if edge.target == step]
 
+    def above(self, step: str) -> set[str]:
+        """Every step that a step depends on, near or far."""
+        return _reach(step, {name: [edge.source for edge in self.into(name)] for name in self.order})
+
+    def below(self, step: str) -> set[str]:
+        """Every step that depends on a step, near or far."""
+        return _reach(step, {name: [edge.target for edge in self.out_of(name)] for name in self.order})
+
     def out_of(self, step: str) -> list[Edge]:
         """The edges out of a step."""
         return [edge for edge in self.edges if edge.source == step]
+
+
+def _reach(start: str, ways: Mapping[str, list[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = set(ways[waiting.pop()]) - found
+        found |= new
+        waiting.extend(new)
+    return found
 
 
 def make_graph(workflow: WorkflowDef) -> Graph:
@@ -109,4 +127,4 @@ def _cycle_error(workflow: WorkflowDef, cycle: list[str]) -> WorkflowError:
     summary = f"the steps wait for each other: {drawn}"
     if len(cycle) == 1:
         summary = f"the step '{cycle[0]}' waits for itself"
-    return workflow.document.error(summary, ("steps", cycle[0]), key=True, hint="remove one of the references")
+    return workflow.mistake(summary, ("steps", cycle[0]), key=True, hint="remove one of the references")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -18,13 +18,17 @@ class Item:
 
     Attributes:
         index: 0-based place in the order of items.
-        key: its name, as data; None for the one instance of a step without ``foreach``.
+        key: its name, as data; None for the one instance of a step that has no other.
         value: the item itself.
+        names: what else its expressions know: ``matrix`` and ``repeat``.
+        parts: what each of these puts into the key: ``matrix.<axis>`` and ``repeat``.
     """
 
     index: int
     key: str | None
     value: Any = None
+    names: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 ONLY = Item(0, None)
@@ -82,7 +86,7 @@ class Keys:
             ExpressionFailed: an earlier item has the same key.
         """
         assert item.key is not None
-        shown = _short(item.value)
+        shown = _short({**item.names, "item": item.value} if item.names else item.value)
         index, earlier = self._first.setdefault(address_of(item.key), (item.index, shown))
         if index != item.index:
             raise ExpressionFailed(

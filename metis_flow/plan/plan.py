@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from metis_flow.errors import ExpressionFailed, MetisFlowError, WorkflowError, WorkflowInvalid, did_you_mean
+from metis_flow.plan.combinations import all_of, combinations_of
 from metis_flow.plan.graph import Graph, make_graph
-from metis_flow.plan.items import Item, Keys, items_of, key_text, known_length
+from metis_flow.plan.items import ONLY, Item, Keys, items_of, key_text, known_length
 from metis_flow.tasks import find_task, source_hash
 from metis_flow.workflow import params
+from metis_flow.workflow.bodies import WorkflowCallDef
 from metis_flow.workflow.definition import CallDef, StepDef, WorkflowDef
+from metis_flow.workflow.expressions import Template
 from metis_flow.workflow.load import load_workflow, position_of
 from metis_flow.workflow.trees import Constant, MapOf, Value, templates
 
@@ -55,7 +58,23 @@ class Plan:
     @cached_property
     def has_chat(self) -> bool:
         """Whether any step needs an endpoint."""
-        return any(step.verb == "chat" for step in self.workflow.steps.values())
+        return bool(self.asking)
+
+    @cached_property
+    def asking(self) -> Mapping[str, StepDef]:
+        """The steps that ask a model; those of workflows that it calls as ``step.their_step``, each
+        workflow once."""
+        return dict(_asking(self.workflow, set()))
+
+    @cached_property
+    def conversations(self) -> frozenset[str]:
+        """Chat steps whose messages something may read, so that they must be kept with the results."""
+        found = {name for step in self.workflow.steps.values() for name in step.reads_messages_of}
+        for value in self.workflow.outputs.values():
+            for template in templates(value):
+                asks = "messages" in template.source
+                found |= {ref.step for ref in template.refs if asks and ref.field in ("messages", "results")}
+        return frozenset(name for name in found if self.workflow.steps[name].verb == "chat")
 
     @cached_property
     def gathered(self) -> frozenset[str]:
@@ -86,6 +105,9 @@ def make_plan(
     values = params.bind(workflow.params, given or {}, workflow.folder, cwd=cwd)
     problems: list[WorkflowError] = []
     steps: dict[str, StepPlan] = {}
+    workflow = with_asking(workflow)
+    for child in called(workflow):
+        _check_called(child, problems)
     for name in graph.order:
         step = workflow.steps[name]
         code = instances = None
@@ -96,7 +118,7 @@ def make_plan(
         try:
             instances = _known_instances(workflow, step, values, limit, problems)
         except ExpressionFailed as error:
-            problems.append(_placed(workflow, step, "foreach", error))
+            problems.append(_placed(workflow, step, _spread_field(step), error))
         steps[name] = StepPlan(step, instances, code)
     if problems:
         raise WorkflowInvalid(sorted(problems, key=position_of))
@@ -116,49 +138,147 @@ def _code_of(workflow: WorkflowDef, step: StepDef, problems: list[WorkflowError]
     for name in given:
         if name not in known and not task.parameters["additionalProperties"]:
             summary, place = f"the task '{task.name}' takes no '{name}'", ("steps", step.name, "with", name)
-            problems.append(workflow.document.error(summary, place, key=True, hint=did_you_mean(name, known)))
+            problems.append(workflow.mistake(summary, place, key=True, hint=did_you_mean(name, known)))
     for name in task.parameters["required"]:
         if name not in given:
             summary, hint = f"the task '{task.name}' needs '{name}'", f"add 'with: {{{name}: …}}'"
-            problems.append(workflow.document.error(summary, ("steps", step.name, "uses"), hint=hint))
+            problems.append(workflow.mistake(summary, ("steps", step.name, "uses"), hint=hint))
+    for key in ("model", "repair"):
+        if not task.asks and workflow.says(("steps", step.name, key)):
+            summary = f"the task '{task.name}' asks no model, and takes no '{key}'"
+            problems.append(workflow.mistake(summary, ("steps", step.name, key), key=True))
     return task.source_hash
+
+
+def with_asking(workflow: WorkflowDef, known: dict[int, WorkflowDef] | None = None) -> WorkflowDef:
+    """The workflow with those of its steps marked whose task asks a model; likewise in what it calls.
+
+    Args:
+        known: those that were marked already, by the identity of the workflow: many steps may call one.
+    """
+    known = {} if known is None else known
+    if id(workflow) not in known:
+        steps = {name: _with_asking(workflow, step, known) for name, step in workflow.steps.items()}
+        known[id(workflow)] = replace(workflow, steps=steps)
+    return known[id(workflow)]
+
+
+def _with_asking(workflow: WorkflowDef, step: StepDef, known: dict[int, WorkflowDef]) -> StepDef:
+    body = step.body
+    if isinstance(body, WorkflowCallDef):
+        return replace(step, body=replace(body, child=with_asking(body.child, known)))
+    if step.verb != "uses" or not isinstance(body, CallDef):
+        return step
+    try:
+        return replace(step, asks=find_task(body.target, workflow.folder).asks)
+    except MetisFlowError:
+        return step  # it is reported where its code is looked for
+
+
+def _asking(workflow: WorkflowDef, seen: set[int]) -> Iterator[tuple[str, StepDef]]:
+    for name, step in workflow.steps.items():
+        if step.asks_model:
+            yield name, step
+        elif isinstance(step.body, WorkflowCallDef) and id(step.body.child) not in seen:
+            seen.add(id(step.body.child))
+            yield from ((f"{name}.{inner}", found) for inner, found in _asking(step.body.child, seen))
+
+
+def called(workflow: WorkflowDef) -> list[WorkflowDef]:
+    """The workflows that a workflow calls, and those that these call; each once."""
+    found: dict[int, WorkflowDef] = {}
+    waiting = list(workflow.children)
+    while waiting:
+        child = waiting.pop(0)
+        if id(child) not in found:
+            found[id(child)] = child
+            waiting.extend(child.children)
+    return list(found.values())
+
+
+def _check_called(child: WorkflowDef, problems: list[WorkflowError]) -> None:
+    """What can be known of a workflow that is called, before its parameters are."""
+    try:
+        make_graph(child)
+    except WorkflowInvalid as error:
+        problems.extend(error.problems)
+    for step in child.steps.values():
+        try:
+            _code_of(child, step, problems)
+        except MetisFlowError as error:
+            problems.append(_placed(child, step, step.verb, error))
+
+
+def items_of_step(step: StepDef, scope: Mapping[str, Any]) -> tuple[Iterator[Item], int | None]:
+    """The items of a step that follows no other item by item, lazily, and how many; None where that is not known.
+
+    Args:
+        scope: what the expressions of the whole step see.
+
+    Raises:
+        ExpressionFailed: ``foreach``, an axis or ``repeat`` cannot be evaluated, or gives something else.
+    """
+    if not step.is_fan_out:
+        return iter([ONLY]), 1
+    combinations = combinations_of(step, scope)
+    if step.foreach is None:
+        return combinations.of(ONLY), combinations.size
+    collection = step.foreach.evaluate(scope)
+    length = known_length(collection)
+    total = None if length is None or combinations.size is None else length * combinations.size
+    return all_of(items_of(collection, step.name), combinations), total
 
 
 def _known_instances(
     workflow: WorkflowDef, step: StepDef, values: Mapping[str, Any], limit: int | None, problems: list[WorkflowError]
 ) -> int | None:
-    if step.foreach is None:
-        return 1
-    if _depends_on_a_run(step.foreach):
+    if any(_depends_on_a_run(value) for value in step.spreads()):
         return None
     scope = {"params": values}
-    collection = step.foreach.evaluate(scope)
-    length = known_length(collection)
-    items = items_of(collection, step.name)
+    items, length = items_of_step(step, scope)
+    if not step.is_fan_out:
+        return 1
     if length is not None and length <= MAX_CHECKED_KEYS and not (step.key and _depends_on_a_run(step.key)):
         keys = Keys(step.name)
         try:
             for item in items:
                 keys.add(with_key(step, item, scope))
         except ExpressionFailed as error:
-            problems.append(_placed(workflow, step, "key" if step.key else "foreach", error))
+            problems.append(_placed(workflow, step, "key" if step.key else _spread_field(step), error))
     return length if limit is None or length is None else min(length, limit)
+
+
+def _spread_field(step: StepDef) -> str:
+    """The modifier that makes a step's items, to point at."""
+    return "foreach" if step.foreach is not None else "matrix" if step.matrix is not None else "repeat"
 
 
 def with_key(step: StepDef, item: Item, scope: Mapping[str, Any]) -> Item:
     """The item under the key that the step's own ``key`` gives it, if it has one.
+
+    The axes of a matrix and the repeat that ``key`` does not read stand behind it.
 
     Raises:
         ExpressionFailed: the expression fails on this item, or gives no key.
     """
     if step.key is None:
         return item
+    own = {} if step.foreach is None else {step.item: item.value}
     try:
-        key = key_text(step.key.evaluate({**scope, step.item: item.value}))
+        key = key_text(step.key.evaluate({**scope, **own, **item.names}))
     except ExpressionFailed as error:
         error.where = error.where or f"{step.name}, item {item.index}"
         raise
-    return Item(item.index, key, item.value)
+    return replace(
+        item, key=",".join([key, *(part for name, part in item.parts.items() if not _reads(step.key, name))])
+    )
+
+
+def _reads(key: Template, name: str) -> bool:
+    """Whether a key says what tells the instances apart by ``matrix.<axis>`` or ``repeat``; a bare matrix says all."""
+    root = name.partition(".")[0]
+    deeper = any(path.startswith(f"{root}.") for path in key.paths)
+    return root in key.names and (not deeper or any(f"{path}.".startswith(f"{name}.") for path in key.paths))
 
 
 def _depends_on_a_run(value: Value) -> bool:
@@ -169,7 +289,7 @@ def _depends_on_a_run(value: Value) -> bool:
 
 def _placed(workflow: WorkflowDef, step: StepDef, field: str, error: MetisFlowError) -> WorkflowError:
     """The error, at the step's own place in the file; where it came from is shown below."""
-    placed = workflow.document.error(error.summary, ("steps", step.name, field), hint=error.hint)
+    placed = workflow.mistake(error.summary, ("steps", step.name, field), hint=error.hint)
     origin = error.where if error.where not in (None, step.name) else None
     placed.detail = "\n".join(part for part in (placed.detail, origin, error.detail) if part)
     return placed

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,29 @@ from metis_flow.workflow.expressions import (
     compile_condition,
     compile_text,
     has_expression,
+    spans,
 )
 from metis_flow.workflow.functions import STATUS_FUNCTIONS
 from metis_flow.workflow.source import Document, Location, Span
 from metis_flow.workflow.trees import Constant, Value, build
 
 BASE_NAMES = frozenset({"params", "steps", "run"})
-_CLOSERS = {"${{": "}}", "${%": "%}"}
+ROUND_NAMES = frozenset({"round", "previous"})
+ANY_AXIS = "matrix.*"
+"""Among the names that are known: the matrix may have any axis. Else ``matrix.<axis>`` stands there for each."""
+_WHOLE = re.compile(r"\s*\$\{\{[\s\S]*\}\}\s*")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What others must know of a step to refer to it.
+
+    Attributes:
+        verb: None where it has no single one.
+    """
+
+    fan_out: bool
+    verb: str | None
 
 
 class Compiler:
@@ -30,17 +48,19 @@ class Compiler:
     Args:
         document: where they stand.
         params: the names of the parameters.
-        steps: for each step, whether it is a fan-out.
+        steps: the shape of each step of the workflow.
+        home: the workflow's folder, as messages show it.
 
     Attributes:
         problems: the mistakes found.
-        included: the texts of other files, by the path that the document gives.
+        included: the texts of other files, by their paths relative to the workflow.
     """
 
-    def __init__(self, document: Document, params: Iterable[str], steps: Mapping[str, bool]) -> None:
+    def __init__(self, document: Document, params: Iterable[str], steps: Mapping[str, Shape], home: Path) -> None:
         self.document = document
         self.params = sorted(params)
         self.steps = steps
+        self.home = home
         self.problems: list[WorkflowError] = []
         self.included: dict[str, str] = {}
 
@@ -50,7 +70,7 @@ class Compiler:
 
     def tree(self, data: Any, place: Location, names: frozenset[str]) -> Value:
         """A value with expressions at any depth; keys are plain."""
-        for spot in _keys_with_expressions(data, place):
+        for spot in _keys_withspans(data, place):
             self.problem("a key cannot hold an expression", spot, key=True, hint="put it into a value")
         return build(data, lambda text, spot: self.text(text, spot, names), place)
 
@@ -58,12 +78,19 @@ class Compiler:
         """A text with expressions; a constant where it holds none."""
         return self._template(text, Origin(self.document, self.document.span(place)), names, blocks)
 
+    def single(self, data: Any, place: Location, names: frozenset[str]) -> Value:
+        """A value that is plain data or one lone expression; the models refuse other texts."""
+        value = self.tree(data, place, names)
+        if isinstance(value, Template) and not value.lone and _WHOLE.fullmatch(value.source):
+            self.problem(f"'{_named(place)}' takes one expression, without text around it", place)
+        return value
+
     def file(self, name: Any, place: Location, folder: Path, names: frozenset[str]) -> Value:
         """The text of a prompt file, with expressions and blocks; what is wrong in it is shown there."""
         text = self.file_text(name, place, folder)
         if text is None:
             return Constant(None)
-        whole = Document(str(Path(self.document.path).parent / name), text)
+        whole = Document(str(self.home / name), text)
         return self._template(text, Origin(whole, Span(1, 1, 0, len(text))), names, blocks=True)
 
     def condition(self, data: Any, place: Location, names: frozenset[str]) -> Template | None:
@@ -121,7 +148,7 @@ class Compiler:
     def _names_are_known(self, template: Template, origin: Origin, names: frozenset[str]) -> bool:
         errors = [
             *(_unknown_name(name, names) for name in sorted(template.names - names)),
-            *(error for path in sorted(template.paths) if (error := self._unknown_field(path)) is not None),
+            *(error for path in sorted(template.paths) if (error := self._unknown_field(path, names)) is not None),
             *(
                 error
                 for ref in sorted(template.refs, key=lambda ref: (ref.step, ref.field))
@@ -131,12 +158,17 @@ class Compiler:
         self.problems.extend(origin.error(error, template.source) for error in errors)
         return not errors
 
-    def _unknown_field(self, path: str) -> ExpressionError | None:
+    def _unknown_field(self, path: str, names: frozenset[str]) -> ExpressionError | None:
         root, _, rest = path.partition(".")
         word = rest.split(".")[0]
         if root == "params" and word and word not in self.params:
             hint = did_you_mean(word, self.params) or "declare it under 'params'"
             return ExpressionError(f"there is no parameter '{word}'", word=f"params.{word}", hint=hint)
+        if root == "matrix" and word and "matrix" in names and not names & {f"matrix.{word}", ANY_AXIS}:
+            axes = [name.removeprefix("matrix.") for name in names if name.startswith("matrix.")]
+            return ExpressionError(
+                f"the matrix has no axis '{word}'", word=f"matrix.{word}", hint=did_you_mean(word, axes)
+            )
         if root == "run" and word and word != "id":
             return ExpressionError(f"the run has no '{word}'", word=f"run.{word}", hint="write run.id")
         return None
@@ -145,10 +177,16 @@ class Compiler:
         word = f"steps.{step}"
         if step not in self.steps:
             return ExpressionError(f"there is no step '{step}'", word=word, hint=did_you_mean(step, self.steps))
-        if field == "output" and self.steps[step]:
+        verb, fan_out = self.steps[step].verb, self.steps[step].fan_out
+        if field == "messages" and verb not in (None, "chat"):
+            return ExpressionError(f"'{step}' is a {verb} step, and has no messages", word=f"{word}.messages")
+        if field == "messages" and fan_out:
+            hint = f"each row of steps.{step}.results has messages"
+            return ExpressionError(f"'{step}' has a conversation for each item", word=f"{word}.messages", hint=hint)
+        if field == "output" and fan_out:
             hint = f"write steps.{step}.outputs (successes) or steps.{step}.results (every item)"
             return ExpressionError(f"'{step}' has an output for each item", word=f"{word}.output", hint=hint)
-        if field in ("outputs", "results") and not self.steps[step]:
+        if field in ("outputs", "results") and not fan_out:
             hint = f"write steps.{step}.output"
             return ExpressionError(f"'{step}' has one output", word=f"{word}.{field}", hint=hint)
         return None
@@ -173,13 +211,14 @@ class Origin:
 
     def opener(self, index: int) -> int:
         """The offset in the file of the text's expression number ``index``."""
-        found = [start for start, _ in _expressions(self.document.text, self.span.start, self.span.end)]
-        return found[min(index, len(found) - 1)] if found else self.span.start
+        found = islice(spans(self.document.text, self.span.start, self.span.end), index + 1)
+        return max((start for start, _ in found), default=self.span.start)
 
     def error(self, error: ExpressionError, text: str) -> WorkflowError:
         """The mistake, at the word it speaks of, or else at the expression that holds it."""
         before = len("".join(text.splitlines(keepends=True)[: error.line - 1]))
-        index = sum(1 for _, end in _expressions(text, 0, len(text)) if end <= before)
+        earlier = takewhile(lambda part: part[0] < before, spans(text, 0, len(text)))
+        index = sum(1 for _, end in earlier if end <= before)
         offset = self.opener(index)
         word = self._find(error.word, offset) if error.word else None
         return self.document.error_at_offset(error.summary, offset if word is None else word, hint=error.hint)
@@ -192,18 +231,16 @@ class Origin:
         # outside of quotes if it can be; a condition as a whole may stand in quotes
         patterns = [re.compile(rf"(?<![{before}]){path}({re.escape(last)})(?!\w)") for before in (r"\w.'\"", r"\w.")]
         if not OPENER.match(self.document.text, offset):  # a condition may stand without '${{ }}'
-            spans = [(self.span.start, self.span.end)]
+            parts = [(self.span.start, self.span.end)]
         else:
-            spans = list(_expressions(self.document.text, offset, self.span.end))
-        matches = (pattern.search(self.document.text, *span) for pattern in patterns for span in spans)
+            parts = list(spans(self.document.text, offset, self.span.end))
+        matches = (pattern.search(self.document.text, *part) for pattern in patterns for part in parts)
         return next((match.start(1) for match in matches if match), None)
 
 
-def _expressions(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Start and end of each expression and block in a text."""
-    for match in OPENER.finditer(text, start, end):
-        close = text.find(_CLOSERS[match[0]], match.end(), end)
-        yield match.start(), close if close >= 0 else end
+def _named(place: Location) -> str | int:
+    """The nearest name at a place: its own, or that of the list that it stands in."""
+    return next((part for part in reversed(place) if isinstance(part, str)), "")
 
 
 def _unknown_name(name: str, names: frozenset[str]) -> ExpressionError:
@@ -212,21 +249,35 @@ def _unknown_name(name: str, names: frozenset[str]) -> ExpressionError:
     if names == {"params"}:
         hint = "only parameters may stand here: what a model or a data file said never becomes a path"
         return ExpressionError(f"'{name}' cannot make the name of a file", word=name, hint=hint)
-    own = names - BASE_NAMES - STATUS_FUNCTIONS - {"key", "output"}
+    spread = names & {"matrix", "repeat"}
+    own = {known for known in names - BASE_NAMES - STATUS_FUNCTIONS - ROUND_NAMES - spread if "." not in known}
+    own -= {"key", "output"}
     if name == "item" and own:
         return ExpressionError(
             f"the item is called '{next(iter(own))}' here", word=name, hint="'as' gives it this name"
         )
-    if name == "key" and own:
+    if name == "key" and (own or spread):
         return ExpressionError("'key' is not known inside 'key'", word=name, hint="make it from the item")
-    if name in ("item", "key"):
-        return ExpressionError(f"'{name}' needs 'foreach' on the step", word=name)
-    return ExpressionError(f"the name '{name}' is not known here", word=name, hint=did_you_mean(name, names))
+    if name in _NEEDS:
+        return ExpressionError(f"'{name}' needs {_NEEDS[name]}", word=name)
+    if name in ROUND_NAMES:
+        hint = "a step with 'until' has it in what it does, in 'check' and in 'until'"
+        return ExpressionError(f"'{name}' is not known here", word=name, hint=hint)
+    hints = did_you_mean(name, {known for known in names if "." not in known})
+    return ExpressionError(f"the name '{name}' is not known here", word=name, hint=hints)
 
 
-def _keys_with_expressions(data: Any, place: Location) -> Iterator[Location]:
+_NEEDS = {
+    "item": "'foreach' on the step",
+    "key": "'foreach', 'matrix' or 'repeat' on the step",
+    "matrix": "'matrix' on the step",
+    "repeat": "'repeat' on the step",
+}
+
+
+def _keys_withspans(data: Any, place: Location) -> Iterator[Location]:
     parts = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for name, part in parts:
         if isinstance(name, str) and has_expression(name):
             yield (*place, name)
-        yield from _keys_with_expressions(part, (*place, name))
+        yield from _keys_withspans(part, (*place, name))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,11 @@ from metis_flow.workflow.functions import GLOBALS, STATUS_FUNCTIONS, Misfit
 from metis_flow.workflow.sandbox import ENVIRONMENT, InText, settle
 
 OPENER = re.compile(r"\$\{\{|\$\{%")
+MAX_CHARACTERS = 10_000
+"""Most characters that the expressions of one text may have together: compiling takes its time for each."""
+_CLOSERS = {"${{": "}}", "${%": "%}"}
 _STRIPPING = re.compile(r"\$\{\{([-+])(?=\S)")
-STEP_FIELDS = ("output", "outputs", "results", "status", "error")
+STEP_FIELDS = ("output", "outputs", "results", "messages", "status", "error")
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,17 @@ class Template:
         return ExpressionFailed(summary, hint=hint, detail=f"{self.origin}\n{shown}")
 
 
+def spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each expression and block in a part of a text; where one is not closed, it goes to the end."""
+    closing: dict[str, int] = {}
+    for match in OPENER.finditer(text, start, end):
+        closer = _CLOSERS[match[0]]
+        if closing.get(closer, -1) < match.end():  # looked for once for all openers before it
+            found = text.find(closer, match.end(), end)
+            closing[closer] = found if found >= 0 else end
+        yield match.start(), closing[closer]
+
+
 def has_expression(text: str) -> bool:
     """Whether a text holds anything to evaluate."""
     return OPENER.search(text) is not None
@@ -129,6 +143,7 @@ def compile_text(text: str, origin: str, *, blocks: bool = False) -> Template:
 
 
 def _compile(text: str, origin: str, blocks: bool) -> Template:
+    _refuse_long(text)
     stripping = _STRIPPING.search(text)
     if stripping is not None:
         summary = f"'${{{{{stripping[1]}' is about the space before it, and is no sign"
@@ -155,6 +170,16 @@ def _compile(text: str, origin: str, blocks: bool) -> Template:
         paths=frozenset(paths),
         _render=render,
     )
+
+
+def _refuse_long(text: str) -> None:
+    total = past = 0
+    for start, end in spans(text, 0, len(text)):
+        total += max(0, end - max(start, past))
+        past = max(past, end)
+        if total > MAX_CHARACTERS:
+            hint = "let a 'python' step work it out, or put long texts outside of the braces"
+            raise ExpressionError(f"the expressions of one text have {MAX_CHARACTERS:,} characters at most", hint=hint)
 
 
 def compile_condition(text: str, origin: str) -> Template:
@@ -263,7 +288,7 @@ def _references(tree: nodes.Template, single: nodes.Expr | None) -> tuple[set[St
                 refs.add(StepRef(path[1], path[2]))
             elif len(path) >= 3:
                 hint = did_you_mean(path[2], STEP_FIELDS)
-                word = f"{path[1]}.{path[2]}"
+                word = f"steps.{path[1]}.{path[2]}"
                 raise ExpressionError(f"a step has no '{path[2]}'", line=node.lineno, word=word, hint=hint)
     _refuse_bare_steps(tree)
     exact = _dotted(single) if single is not None else None

@@ -10,58 +10,81 @@ from pydantic import ValidationError
 
 from metis_flow.errors import ParameterError, WorkflowError, WorkflowInvalid
 from metis_flow.workflow import params
-from metis_flow.workflow.compiler import BASE_NAMES, Compiler
-from metis_flow.workflow.definition import WorkflowDef
+from metis_flow.workflow.chats import ChatReader
+from metis_flow.workflow.compiler import BASE_NAMES, Compiler, Shape
+from metis_flow.workflow.definition import StepDef, WorkflowDef
 from metis_flow.workflow.expressions import has_expression
+from metis_flow.workflow.fan_out import is_fan_out
 from metis_flow.workflow.mistakes import mistakes
-from metis_flow.workflow.models import ModelSpec, Param, WorkflowFile
+from metis_flow.workflow.models import Param, WorkflowFile
+from metis_flow.workflow.reuse import Loading, read_parts
 from metis_flow.workflow.source import Document, read_document
-from metis_flow.workflow.steps import StepReader
+from metis_flow.workflow.step_models import VERBS, ModelSpec
+from metis_flow.workflow.steps import Home, StepReader
 
 
 def load_workflow(path: str | Path) -> WorkflowDef:
-    """Read, check and compile a workflow file.
+    """Read, check and compile a workflow file, with all that it includes and calls.
 
     Raises:
         WorkflowInvalid: with every mistake found, each with file, line and column.
     """
-    path = Path(path)
+    return _load(Path(path), Loading())
+
+
+def _load(path: Path, loading: Loading) -> WorkflowDef:
     try:
         document = read_document(path)
     except WorkflowError as error:
         raise WorkflowInvalid([error]) from None
     problems = list(document.problems)
-    model: WorkflowFile | None = None
     if not isinstance(document.data, dict):
         problems.append(document.error("a workflow file holds 'key: value' lines", hint="see 'metis-flow init'"))
-    else:
-        try:
-            model = WorkflowFile.model_validate(document.data)
-        except ValidationError as error:
-            problems.extend(mistakes(document, error))
-        workflow = _compile(document, path, model, problems)
-        if workflow is not None and not problems:
-            return workflow
-    raise WorkflowInvalid(sorted(_unique(problems), key=position_of))
+        raise WorkflowInvalid(problems)
+    model: WorkflowFile | None = None
+    try:
+        model = WorkflowFile.model_validate(document.data)
+    except ValidationError as error:
+        problems.extend(mistakes(document, error))
+    if "steps" not in document.data and document.data.get("include") is None:
+        problems.append(document.error("'steps' is missing", key=True, hint="add 'steps: …'"))
+    loading.stack.append(path.resolve())
+    workflow = _compile(document, path, model, problems, loading)
+    loading.stack.pop()
+    if workflow is None:
+        raise WorkflowInvalid(_in_order(_unique(problems), path))
+    return workflow
 
 
 def _compile(
-    document: Document, path: Path, model: WorkflowFile | None, problems: list[WorkflowError]
+    document: Document, path: Path, model: WorkflowFile | None, problems: list[WorkflowError], loading: Loading
 ) -> WorkflowDef | None:
     """Compile what can be compiled; where the model did not fit, only to find further mistakes."""
     data = document.data
-    raw_steps = data.get("steps") if isinstance(data.get("steps"), dict) else {}
     raw_params = data.get("params") if isinstance(data.get("params"), dict) else {}
-    fan_out = {name: isinstance(step, dict) and step.get("foreach") is not None for name, step in raw_steps.items()}
-    compiler = Compiler(document, raw_params, fan_out)
-    reader = StepReader(compiler, path.absolute().parent, _model_settings(data.get("model")))
-    steps = {name: step for name, raw in raw_steps.items() if (step := reader.read(name, raw)) is not None}
+    shapes: dict[str, Shape] = {}
+    main = Compiler(document, raw_params, shapes, path.parent)
+    folder = path.absolute().parent
+    documents = [*read_parts(main, data.get("include"), folder), document]
+    owners = _owners(documents, main)
+    shapes.update({name: _shape(owner.data["steps"][name]) for name, owner in owners.items()})
+    home = Home(folder, _model_settings(data.get("model")), loading, _load)
+    steps: dict[str, StepDef] = {}
+    for part in documents:
+        compiler = main if part is document else Compiler(part, raw_params, shapes, path.parent)
+        reader = StepReader(compiler, main, home)
+        for name in (name for name, owner in owners.items() if owner is part):
+            step = reader.read(name, part.data["steps"][name])
+            steps |= {} if step is None else {name: step}
+        if compiler is not main:
+            main.problems.extend(compiler.problems)
+            main.included.update(compiler.included)
     raw_outputs = data.get("outputs") if isinstance(data.get("outputs"), dict) else {}
-    outputs = {name: compiler.tree(value, ("outputs", name), BASE_NAMES) for name, value in raw_outputs.items()}
-    reader.check_model()
-    _check_endpoint(data.get("endpoint"), compiler)
-    _check_params(raw_params, path, compiler)
-    problems.extend(compiler.problems)
+    outputs = {name: main.tree(value, ("outputs", name), BASE_NAMES) for name, value in raw_outputs.items()}
+    _check_model(main, home)
+    _check_endpoint(data.get("endpoint"), main)
+    _check_params(raw_params, path, main)
+    problems.extend(main.problems)
     if model is None or problems:
         return None
     return WorkflowDef(
@@ -74,8 +97,36 @@ def _compile(
         steps=steps,
         outputs=outputs,
         document=document,
-        included=compiler.included,
+        included=main.included,
+        parts={name: owner for name, owner in owners.items() if owner is not document},
     )
+
+
+def _owners(documents: list[Document], main: Compiler) -> dict[str, Document]:
+    """The file of each step, in their order; a name that is taken already is a mistake."""
+    owners: dict[str, Document] = {}
+    for document in documents:
+        raw = document.data.get("steps")
+        for name in raw if isinstance(raw, dict) else ():
+            if name in owners:
+                first = owners[name].error("", ("steps", name), key=True).where
+                error = document.error(
+                    f"there is a step '{name}' already", ("steps", name), key=True, hint=f"the first is at {first}"
+                )
+                main.problems.append(error)
+            else:
+                owners[name] = document
+    return owners
+
+
+def _shape(raw: Any) -> Shape:
+    verbs = [verb for verb in VERBS if isinstance(raw, dict) and raw.get(verb) is not None]
+    return Shape(is_fan_out(raw), verbs[0] if len(verbs) == 1 else None)
+
+
+def _check_model(main: Compiler, home: Home) -> None:
+    """The workflow's own model settings are checked whether a step chats or not."""
+    ChatReader(main, main, home.folder, home.model).check_model(BASE_NAMES)
 
 
 def _model_settings(raw: Any) -> dict[str, Any]:
@@ -116,6 +167,15 @@ def _unique(problems: list[WorkflowError]) -> list[WorkflowError]:
     for problem in problems:
         seen.setdefault((problem.where, problem.summary), problem)
     return list(seen.values())
+
+
+def _in_order(problems: list[WorkflowError], path: Path) -> list[WorkflowError]:
+    """By file, the workflow's own first, and in each by line."""
+    own = str(path)
+    files = {problem.where: (problem.where or "").rsplit(":", 2)[0] for problem in problems}
+    return sorted(
+        problems, key=lambda problem: (files[problem.where] != own, files[problem.where], position_of(problem))
+    )
 
 
 def position_of(problem: WorkflowError) -> tuple[int, int]:

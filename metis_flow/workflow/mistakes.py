@@ -9,13 +9,25 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from metis_flow.errors import WorkflowError, did_you_mean
-from metis_flow.workflow import models
+from metis_flow.workflow import fields, models, step_models
 from metis_flow.workflow.source import Document, Location
 
 _FOREIGN = {
     "continue-on-error": "write 'on_error: continue'",
     "timeout-minutes": "write 'timeout: 20m'",
-    "strategy": "write 'foreach' on the step itself",
+    "continue_on_error": "write 'on_error: continue'",
+    "strategy": "write 'matrix' on the step itself",
+    "fail-fast": "write 'on_error': without it a failure lets the others finish",
+    "max-parallel": "write 'max_parallel' on the step itself",
+    "imports": "write 'include'",
+    "includes": "write 'include'",
+    "retries": "write 'retry: 3'",
+    "max_retries": "write 'retry: 3'",
+    "examples": "write 'messages: [{from: FILE}]'",
+    "few_shot": "write 'messages: [{from: FILE}]'",
+    "subworkflow": "write 'workflow: FILE'",
+    "while": "write 'until' and 'max_rounds'",
+    "scatter": "write 'foreach'",
     "jobs": "steps stand directly under 'steps'",
     "stages": "steps stand directly under 'steps'",
     "rules": "steps stand directly under 'steps'",
@@ -31,6 +43,19 @@ _FOREIGN = {
     "loop": "write 'foreach'",
     "when": "write 'if'",
 }
+_RESOURCES = {
+    "nodes": "nodes",
+    "ntasks": "ranks_per_node",
+    "ranks": "ranks_per_node",
+    "cores": "cores",
+    "cpus": "cores",
+    "threads": "cores",
+    "gpus": "gpus",
+    "gpu": "gpus",
+    "memory": "memory",
+    "mem": "memory",
+}
+"""What other languages write on a step itself, and where it stands under ``resources``."""
 
 _KINDS = {
     "string_type": "a text",
@@ -45,6 +70,7 @@ _KINDS = {
 }
 
 
+_BOUNDS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_than_equal"})
 _EXPRESSION = "one expression '${{ … }}'"
 
 
@@ -81,7 +107,12 @@ def _place(document: Document, item: Mapping[str, Any]) -> tuple[Location, str]:
 def _problem(document: Document, place: Location, name: str, items: list[Mapping[str, Any]]) -> WorkflowError:
     first = items[0]
     if first["type"] == "extra_forbidden":
-        hint = _FOREIGN.get(name) or did_you_mean(name, _known_keys(place))
+        asked = _RESOURCES.get(name) if len(place) == 2 and place[0] == "steps" else None
+        hint = (
+            f"write 'resources: {{{asked}: …}}'"
+            if asked
+            else _FOREIGN.get(name) or did_you_mean(name, _known_keys(document, place))
+        )
         return document.error(f"unknown key '{name}'{_inside(place)}", (*place, name), hint=hint, key=True)
     if first["type"] == "missing":
         return document.error(f"'{name}' is missing{_inside(place)}", place, key=True, hint=f"add '{name}: …'")
@@ -110,15 +141,15 @@ def _label(place: Location) -> str:
 
 def _wanted(items: Iterable[Mapping[str, Any]]) -> str:
     words: list[str] = []
-    kinds = [item["type"] for item in items]
-    for item in items:
+    bounds = [item for item in items if item["type"] in _BOUNDS]
+    for item in bounds or items:  # of the right type, and out of bounds: other types would be no help
         kind = item["type"]
-        if kind == "string_type" and ("int_type" in kinds or "float_type" in kinds):
+        if kind == "expression":
             word = _EXPRESSION
         elif kind == "literal_error":
             word = str(item["ctx"]["expected"]).replace("'", "")
         elif kind == "string_pattern_mismatch":
-            word = _EXPRESSION if "{" in item["ctx"]["pattern"] else "a plain name"
+            word = "a plain name"
         elif kind in _KINDS:
             word = _KINDS[kind]
         else:
@@ -138,7 +169,8 @@ def _choice_hint(item: Mapping[str, Any]) -> str | None:
 
 def _type_hint(value: Any, wanted: str) -> str | None:
     if isinstance(value, str) and ("number" in wanted or "true or false" in wanted or wanted.isdigit()):
-        return "write it without quotes" if value.strip() and value.strip()[0] in "0123456789-tf" else None
+        meant = value.strip()[:1].isdigit() or value.strip()[:1] == "-" or value.strip() in ("true", "false")
+        return "write it without quotes" if meant else None
     if isinstance(value, int | float) and not isinstance(value, bool) and "text" in wanted:
         return "quote it"
     if isinstance(value, str) and value.lower() in ("yes", "no", "on", "off"):
@@ -171,24 +203,28 @@ def _inside(place: Location) -> str:
     return f" in '{place[-1]}'" if place and isinstance(place[-1], str) else ""
 
 
-def _known_keys(place: Location) -> list[str]:
+def _known_keys(document: Document, place: Location) -> list[str]:
     """The keys that the model at a place knows."""
     model: type[BaseModel] = models.WorkflowFile
     last = place[-1] if place else None
     if len(place) == 2 and place[0] == "params":
         model = models.Param
     elif len(place) == 2 and place[0] == "steps":
-        model = models.Step
+        model = step_models.Step
     elif last in ("system", "user", "content"):
-        model = models.FromFile
+        model = fields.FromFile
     elif last == "model":
-        model = models.ModelSpec
+        model = step_models.ModelSpec
     elif last == "chat":
-        model = models.Chat
+        model = step_models.Chat
     elif last == "on_error":
-        model = models.OnError
+        model = step_models.OnError
+    elif last == "retry":
+        model = step_models.RetrySpec
+    elif last == "resources":
+        model = step_models.ResourcesSpec
     elif last == "limits":
         model = models.Limits
     elif "messages" in place:
-        model = models.Message
+        model = step_models.Examples if (*place, "from") in document.keys else step_models.Message
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path, PurePath
 from typing import Any
 
+from metis_flow.errors import ExpressionFailed
 from metis_flow.workflow.expressions import Template
+from metis_flow.workflow.values import PathParam
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,56 @@ class MapOf:
         return {name: item.evaluate(scope) for name, item in self.items}
 
 
-Value = Constant | Template | ListOf | MapOf
+MAX_PATTERN = 4096
+
+
+@dataclass(frozen=True)
+class FilesOf:
+    """The files that fit a pattern, each under a key: its path below the pattern's fixed folders, less a fixed ending.
+
+    Attributes:
+        pattern: such as ``data/*.txt``; ``**`` stands for any folders.
+        folder: what it is relative to.
+    """
+
+    pattern: Value
+    folder: Path
+
+    @property
+    def shown(self) -> str:
+        """The pattern as it was written."""
+        return self.pattern.source if isinstance(self.pattern, Template) else str(self.pattern.evaluate({}))
+
+    def evaluate(self, scope: Mapping[str, Any]) -> Any:
+        """The files, sorted by their paths.
+
+        Raises:
+            ExpressionFailed: no file fits.
+        """
+        pattern = str(self.pattern.evaluate(scope))
+        if len(pattern) > MAX_PATTERN:
+            raise ExpressionFailed(f"a pattern has {MAX_PATTERN:,} characters at most")
+        try:
+            names = sorted(glob.glob(pattern, root_dir=self.folder, recursive=True))
+        except (OSError, ValueError):
+            names = []  # a name that is too long, or holds NUL
+        files = {name: self.folder / name for name in names}
+        found = {_key_of(name, pattern): PathParam(path) for name, path in files.items() if path.is_file()}
+        if not found:
+            hint = "a pattern is relative to the workflow, such as 'data/*.txt'; '**' stands for any folders"
+            raise ExpressionFailed(f"no file fits '{pattern}'", hint=hint)
+        return found
+
+
+def _key_of(name: str, pattern: str) -> str:
+    """The path of a file below the fixed folders of the pattern, without the ending that all of them have."""
+    fixed = list(takewhile(lambda part: not glob.has_magic(part), PurePath(pattern).parts[:-1]))
+    ending = PurePath(pattern).suffix
+    key = PurePath(*PurePath(name).parts[len(fixed) :]).as_posix()
+    return key if glob.has_magic(ending) or ending == "" else key.removesuffix(ending)
+
+
+Value = Constant | Template | ListOf | MapOf | FilesOf
 
 
 def build(data: Any, compile_one: Callable[[str, tuple[str | int, ...]], Value], place: tuple[str | int, ...]) -> Value:
@@ -69,6 +123,8 @@ def templates(value: Value) -> Iterator[Template]:
     elif isinstance(value, MapOf):
         for _, item in value.items:
             yield from templates(item)
+    elif isinstance(value, FilesOf):
+        yield from templates(value.pattern)
 
 
 def reads_only(value: Value, names: AbstractSet[str]) -> bool:

@@ -201,7 +201,7 @@ ASK = "[check the name, or test it with 'is defined']"
             "1: the expression cannot be read: a number in it is too long",
         ),
         (f"${{{{ {'(' * 5000} }}}}", "1: the expression goes too deep"),
-        (f"${{{{ {'1+' * 5000}1 }}}}", "1: the expression goes too deep"),
+        (f"${{{{ {'1+' * 4000}1 }}}}", "1: the expression goes too deep"),
         (f"${{{{ {'[' * 95}{']' * 95} }}}}", "1: the expression goes too deep"),
     ],
 )
@@ -311,3 +311,25 @@ def test_steps_alone_have_no_edges(text: str) -> None:
 def test_steps_get_no_other_name(alias: str) -> None:
     with pytest.raises(ExpressionError, match="needs a step's name"):
         compile_text(alias, "w", blocks=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "${{ 1" + " + 1" * 3000 + " }}",
+        "${{ a }} and " * 2000,
+        "${{ " * 1_000_000,
+        "${{ a" + " }}${{" * 1_000_000,
+        "${% if a %}" * 1_000_000,
+    ],
+    ids=["one", "many", "none closed", "one line", "blocks"],
+)
+def test_expressions_have_an_upper_limit(text: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        compile_text(text, "f:1:1", blocks=True)
+    assert caught.value.summary == "the expressions of one text have 10,000 characters at most"
+    assert caught.value.hint == "let a 'python' step work it out, or put long texts outside of the braces"
+
+
+def test_text_around_expressions_may_be_long() -> None:
+    assert compile_text("x" * 1_000_000 + "${{ a }}", "f:1:1").evaluate({"a": 1}) == "x" * 1_000_000 + "1"

@@ -168,7 +168,7 @@ FILES = [
     pytest.param(
         HEAD + "steps:\n  a: &a {run: echo}\n  b:\n    <<: *a\n",
         [
-            "5:3 the step 'b' has no verb [one of: chat, run, python, uses]",
+            "5:3 the step 'b' has no verb [one of: chat, run, python, uses, workflow]",
             "6:5 merge keys ('<<') are not used in workflow files [write the keys out]",
         ],
         id="merge key",

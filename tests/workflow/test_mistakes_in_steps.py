@@ -9,11 +9,12 @@ import pytest
 Mistakes = Callable[..., list[str]]
 
 STEPS = [
-    pytest.param("needs: a", ["9:3 the step 's' has no verb [one of: chat, run, python, uses]"], id="no verb"),
+    pytest.param(
+        "needs: a", ["9:3 the step 's' has no verb [one of: chat, run, python, uses, workflow]"], id="no verb"
+    ),
     pytest.param(
         "run: x\nchat: y", ["10:5 a step has one verb, and 's' has chat and run [make two steps of it]"], id="two verbs"
     ),
-    pytest.param("run: x\nretry: 3", ["11:5 unknown key 'retry' in 's'"], id="word of a later version"),
     pytest.param(
         "run: x\ncontinue-on-error: true",
         ["11:5 unknown key 'continue-on-error' in 's' [write 'on_error: continue']"],
@@ -51,12 +52,12 @@ STEPS = [
     ),
     pytest.param(
         "chat:\n  messages: hello",
-        ["10:5 a chat step asks something: 'user' or 'messages'", "11:17 'messages' should be a list, not 'hello'"],
+        ["11:17 'messages' should be a list or one expression '${{ … }}', not 'hello'"],
         id="messages as text",
     ),
     pytest.param(
         "run: x\nas: p\nkey: ${{ p }}",
-        ["11:5 'as' needs 'foreach' on the step", "12:5 'key' needs 'foreach' on the step"],
+        ["11:5 'as' needs 'foreach' on the step", "12:5 'key' needs 'foreach', 'matrix' or 'repeat' on the step"],
         id="as no foreach",
     ),
     pytest.param("foreach: [1]\nas: len\nrun: x", ["11:9 the name 'len' is taken [choose another]"], id="as taken"),
@@ -111,7 +112,7 @@ STEPS = [
     ),
     pytest.param(
         'args: ["${{ item }}", "${{ key }}"]\nrun: x',
-        ["10:17 'item' needs 'foreach' on the step", "10:32 'key' needs 'foreach' on the step"],
+        ["10:17 'item' needs 'foreach' on the step", "10:32 'key' needs 'foreach', 'matrix' or 'repeat' on the step"],
         id="item none",
     ),
     pytest.param(
@@ -123,7 +124,7 @@ STEPS = [
     pytest.param("needs: Bad\nrun: x", ["10:12 'needs' should be a plain name or a list, not 'Bad'"], id="needs3"),
     pytest.param(
         "if: steps.a.outputt == 1\nrun: x",
-        ["10:9 a step has no 'outputt' [did you mean 'output'?]"],
+        ["10:17 a step has no 'outputt' [did you mean 'output'?]"],
         id="wrong field of a step",
     ),
     pytest.param("if: x ==\nrun: x", ["10:9 the expression cannot be read: it ends too early"], id="half a condition"),
@@ -223,7 +224,7 @@ STEPS = [
                 "10:51 'steps' needs a step's name and a field [write steps.NAME.output (one "
                 "instance), .outputs or .results (a fan-out)]"
             ),
-            "10:80 a step has no 'outptu' [did you mean 'output'?]",
+            "10:92 a step has no 'outptu' [did you mean 'output'?]",
         ],
         id="bare steps",
     ),
@@ -253,3 +254,23 @@ STEPS = [
 @pytest.mark.parametrize(("text", "expected"), STEPS)
 def test_step(mistakes: Mistakes, text: str, expected: list[str]) -> None:
     assert mistakes(text, step=True) == expected
+
+
+FOREIGN = {
+    "strategy: {}": "write 'matrix' on the step itself",
+    "max-parallel: 2": "write 'max_parallel' on the step itself",
+    "continue_on_error: true": "write 'on_error: continue'",
+    "retries: 3": "write 'retry: 3'",
+    "while: x": "write 'until' and 'max_rounds'",
+    "scatter: []": "write 'foreach'",
+    "subworkflow: x": "write 'workflow: FILE'",
+    "nodes: 2": "write 'resources: {nodes: …}'",
+    "mem: 2": "write 'resources: {memory: …}'",
+    "cpus: 2": "write 'resources: {cores: …}'",
+}
+
+
+@pytest.mark.parametrize(("text", "hint"), FOREIGN.items(), ids=FOREIGN)
+def test_words_of_other_languages(mistakes: Mistakes, text: str, hint: str) -> None:
+    word = text.partition(":")[0]
+    assert mistakes(f"run: x\n{text}", step=True) == [f"11:5 unknown key '{word}' in 's' [{hint}]"]

@@ -30,7 +30,9 @@ VERBS = [
     pytest.param("chat: {user: {from: 5}}", ["10:25 'from' should be a text, not 5 [quote it]"], id="from num"),
     pytest.param('chat: {user: {from: "a\\0"}}', ["10:25 the name of the file holds a NUL character"], id="from nul"),
     pytest.param(
-        "run: x\nwith: {a: 1}", ["11:5 'with' is for python and uses steps, and 's' is a run step"], id="with on run"
+        "run: x\nwith: {a: 1}",
+        ["11:5 'with' is for python, uses and workflow steps, and 's' is a run step"],
+        id="with on run",
     ),
     pytest.param(
         "chat: x\nenv: {A: 1}\nargs: [1]\nstdin: x\nfiles: {a: b}\nsecrets: [A]",
@@ -44,7 +46,7 @@ VERBS = [
         id="env on chat",
     ),
     pytest.param(
-        "python: m:f\nrepair: 2", ["11:5 'repair' is for chat steps, and 's' is a python step"], id="repair py"
+        "python: m:f\nrepair: 2", ["11:5 'repair' is for chat and uses steps, and 's' is a python step"], id="repair py"
     ),
     pytest.param(
         "run: x\nenv: {A-B: 1}",

@@ -58,8 +58,8 @@ def test_in_a_prompt_file_it_is_shown_there(mistakes: Mistakes) -> None:
     text = "chat:\n  system: {from: prompts/system.md}\n  user: {from: user.md}"
     found = mistakes(text, {"prompts/system.md": prompt, "user.md": "\ufeff${{ params.x }}"}, step=True)
     assert found == [
-        "user.md:1:12 there is no parameter 'x' [declare it under 'params']",
         "prompts/system.md:4:18 the name 'nope' is not known here [known: params, run, steps]",
+        "user.md:1:12 there is no parameter 'x' [declare it under 'params']",
     ]
 
 
@@ -73,7 +73,7 @@ def test_through_an_alias_it_is_shown_where_it_is_written(mistakes: Mistakes) ->
     )
     assert mistakes(text) == [
         "5:31 the name 'nope' is not known here [known: params, run, steps]",
-        "10:5 unknown key 'repeats' in 'c' [did you mean 'repair'?]",
+        "10:5 unknown key 'repeats' in 'c' [did you mean 'repeat'?]",
         "14:11 'args' should be a list, not an object",
     ]
 
@@ -91,7 +91,7 @@ steps:
   ask:
     foreach: ${{ steps.laod.output }}
     chat: ${{ item }}
-    retires: 3
+    retried: 3
   show:
     run: |
       echo "${{ steps.ask.outputs }}"
@@ -102,7 +102,7 @@ steps:
         "4:40 the default of 'temperature' should be a number, not 'warm'",
         "8:30 there is no parameter 'paper' [known: temperature]",
         "10:24 there is no step 'laod' [did you mean 'load'?]",
-        "12:5 unknown key 'retires' in 'ask' [did you mean 'repair'?]",
+        "12:5 unknown key 'retried' in 'ask' [did you mean 'retry'?]",
         "15:13 a script holds no expressions: what a model said must not become shell code "
         '[write \'env: {VALUE: "${{ … }}"}\' on the step and "$VALUE" in the script]',
         "17:5 the key 'timeout' is written twice [the first is on line 16]",

@@ -135,7 +135,9 @@ def test_forms_of_files(load: Load) -> None:
     )
     body = load(text, {"in.csv": ""}, step=True).steps["s"].body
     assert isinstance(body, ShellDef)
-    found = {file.name: (file.link or file.content).evaluate({}) for file in body.files if file.link or file.content}
+    found = {
+        file.name: part.evaluate({}) for file in body.files for part in (file.link, file.content) if part is not None
+    }
     assert found == {
         "a.txt": "x 1",
         "b/c.json": {"k": [2]},
@@ -159,8 +161,9 @@ def test_a_link_may_be_made_from_parameters(load: Load) -> None:
 def test_calls(load: Load) -> None:
     for text, target in (("python: a.b:f", "a.b:f"), ("uses: read_rows", "read_rows")):
         body = load(f"{text}\nwith: {{path: 'x', n: '${{{{ 1 }}}}'}}", step=True).steps["s"].body
-        assert body == CallDef(target, body.arguments)  # type: ignore[union-attr]
-        assert body.arguments.evaluate({}) == {"path": "x", "n": 1}  # type: ignore[union-attr]
+        assert isinstance(body, CallDef)
+        assert body.target == target
+        assert body.arguments.evaluate({}) == {"path": "x", "n": 1}
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from metis_flow.cli.documents import print_document
@@ -18,12 +16,6 @@ def command() -> None:
       metis-flow schema > metis-flow.schema.json
       # yaml-language-server: $schema=./metis-flow.schema.json
     """
+    from metis_flow.workflow.json_schema import workflow_schema  # pydantic is slow to load; help must not wait for it
+
     print_document(workflow_schema())
-
-
-def workflow_schema() -> dict[str, Any]:
-    """The JSON Schema of workflow files."""
-    from metis_flow.workflow.models import WorkflowFile
-
-    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return dialect | WorkflowFile.model_json_schema(by_alias=True)
