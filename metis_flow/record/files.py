@@ -28,7 +28,11 @@ def make_private_folder(path: Path, *, exist_ok: bool = False) -> None:
         if not exist_ok:
             raise
         if path.is_symlink() or not path.is_dir():
-            raise RecordError("a folder belongs here, and something else is in its place", where=str(path)) from None
+            found = "a symbolic link" if path.is_symlink() else "something else"
+            raise RecordError(
+                f"a folder belongs at {path}, and {found} is in its place",
+                hint="nothing was read or written there; take it away, and go on with `metis-flow resume`",
+            ) from None
     else:
         os.chmod(path, PRIVATE_FOLDER)
 
@@ -67,7 +71,7 @@ def sync_folder(path: Path) -> None:
 
 
 def write_new(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Create a private file with these bytes.
+    """Create a private file with these bytes, or none.
 
     Raises:
         FileExistsError: it is there already.
@@ -78,6 +82,9 @@ def write_new(path: Path, data: bytes, *, durable: bool = True) -> None:
         write_all(descriptor, data)
         if durable:
             os.fsync(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
 

@@ -16,7 +16,7 @@ from metis_flow.errors import RecordError, did_you_mean
 from metis_flow.record import files
 
 _ID = re.compile(r"(?P<name>.+)-(?P<when>\d{8}-\d{6}-[0-9a-f]{6})")
-_SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,=@+-]*")
+_SLUG = re.compile(r"[A-Za-z0-9_,=@+-][A-Za-z0-9_.,=@+-]*")
 _LISTED = 10
 
 
@@ -84,7 +84,7 @@ class RunFolder:
             name: the workflow's name; what does not suit a folder's name becomes ``-``.
         """
         runs_dir.mkdir(parents=True, exist_ok=True)
-        plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60] or "run"
+        plain = name_in_id(name)
         while True:
             folder = cls(runs_dir.absolute() / f"{plain}-{_stamp(time.time())}")
             try:
@@ -92,9 +92,14 @@ class RunFolder:
             except FileExistsError:
                 continue
             break
-        for part in (folder.journal, folder.driver, folder.requests, folder.outputs, folder.steps):
-            files.make_private_folder(part)
+        folder.lay_out()
         return folder
+
+    def lay_out(self) -> None:
+        """Make the folders in it; those that are there already stay as they are."""
+        for part in (self.path, self.journal, self.driver, self.requests, self.outputs, self.steps):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            files.make_private_folder(part, exist_ok=True)
 
     def write_bytes(self, name: str, data: bytes) -> Path:
         """Write a file of the record whole: durable, private, by one rename; folders on the way are made.
@@ -157,15 +162,24 @@ class RunFolder:
         files.promote(temporary, final, within=self.path)
 
 
-def list_runs(runs_dir: Path) -> list[RunFolder]:
-    """The runs in a folder, newest first; none if the folder is not there."""
+def name_in_id(name: str) -> str:
+    """A workflow's name as it stands in the ids of its runs."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")[:60] or "run"
+
+
+def named_runs(runs_dir: Path) -> list[RunFolder]:
+    """What is called like a run in a folder, newest first; nothing if the folder is not there."""
     try:
         with os.scandir(runs_dir) as entries:
             found = [(match["when"], entry.name) for entry in entries if (match := _ID.fullmatch(entry.name))]
     except FileNotFoundError:
         return []
-    folders = [RunFolder(runs_dir.absolute() / name) for _, name in sorted(found, reverse=True)]
-    return [folder for folder in folders if folder.journal.is_dir()]
+    return [RunFolder(runs_dir.absolute() / name) for _, name in sorted(found, reverse=True)]
+
+
+def list_runs(runs_dir: Path) -> list[RunFolder]:
+    """The runs in a folder, newest first, without those that this user may not read."""
+    return [folder for folder in named_runs(runs_dir) if _has_journal(folder.path)]
 
 
 def find_run(ref: str, runs_dir: Path) -> RunFolder:
@@ -194,7 +208,7 @@ def find_run(ref: str, runs_dir: Path) -> RunFolder:
             detail="\n".join(ids + rest),
             hint="write more of the id, or `last` for the newest run",
         )
-    if (Path(ref) / "journal").is_dir():
+    if _has_journal(Path(ref)):
         return RunFolder(Path(ref).absolute())
     if not runs:
         raise RecordError(
@@ -208,9 +222,14 @@ def find_run(ref: str, runs_dir: Path) -> RunFolder:
 
 
 def _run_at(path: Path) -> RunFolder:
-    if not (path / "journal").is_dir():
+    if not _has_journal(path):
         raise RecordError("this is no run folder: there is no journal in it", where=str(path))
     return RunFolder(path.absolute())
+
+
+def _has_journal(path: Path) -> bool:
+    # Asked in another user's private folder, `Path.is_dir` raises.
+    return os.path.isdir(path / "journal")
 
 
 def _stamp(now: float) -> str:

@@ -12,19 +12,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from metis_flow.record import lines
+from metis_flow.record import content_rows, lines
+from metis_flow.record.content_rows import ContentRows
 from metis_flow.record.files import open_plain, write_atomic
 from metis_flow.record.segments import Segment
 from metis_flow.record.usage import Usage
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 
 # What a row stands for. The last row of an instance with a kind in FINAL says how the instance ended.
-CALL, RETRIED, DONE, CACHED, FAILED, SKIPPED, WHOLE = "a", "r", "d", "c", "f", "s", "w"
+CALL, ANSWER, RETRIED, DONE, CACHED, FAILED, SKIPPED, WHOLE = "a", "n", "r", "d", "c", "f", "s", "w"
 FINAL = frozenset((DONE, CACHED, FAILED, SKIPPED, WHOLE))
 
 _NEEDED = {
     "call": ("step",),
+    "answer": ("step",),
     "done": ("step",),
     "failed": ("step",),
     "skipped": ("step",),
@@ -110,6 +112,7 @@ class SegmentIndex:
         first, last: unix seconds of the first and the last entry.
         begun, tick, ended: the last ``start``, ``tick`` and ``end`` entry; a ``start`` makes the other two forgotten.
         outputs: where the last ``outputs`` entry is, in bytes.
+        content: results by content key. They have a file of their own, so that who only counts need not read them.
     """
 
     end: int = 0
@@ -120,6 +123,7 @@ class SegmentIndex:
     ended: dict[str, Any] | None = None
     outputs: int | None = None
     steps: dict[str, StepRows] = field(default_factory=dict)
+    content: ContentRows = field(default_factory=ContentRows)
 
     def add(self, entry: dict[str, Any], at: int) -> None:
         """Fold in an entry that stands at this place, in bytes."""
@@ -127,8 +131,9 @@ class SegmentIndex:
         if self.first is None:
             self.first = entry["t"]
         kind = entry["e"]
-        if kind in ("done", "call", "failed", "skipped"):
+        if kind in ("done", "answer", "call", "failed", "skipped"):
             self._add_row(kind, entry, at)
+            self.content.add(entry, at)
         elif kind == "step":
             rows = self._rows_of(entry)
             rows.status, rows.reason, rows.whole = "running", None, False
@@ -165,7 +170,11 @@ class SegmentIndex:
             address = entry.get("address")
             if key is not None and address is not None and address != f"{entry['step']}@{key}":
                 rows.addresses[key] = address
-        call = entry if kind == CALL else entry.get("call") if kind == DONE else None
+        inside = entry.get("inside")  # what a workflow that was called has asked
+        if inside is not None:
+            rows.calls += inside["calls"]
+            rows.usage += Usage.of(inside["usage"])
+        call = entry if kind == CALL else entry.get("call") if kind in (DONE, ANSWER) else None
         if call is not None:
             rows.calls += 1
             rows.usage += Usage.of(call.get("usage"))
@@ -190,8 +199,8 @@ class SegmentIndex:
 def _row_kind(name: str, entry: dict[str, Any]) -> str:
     if name == "done":
         return CACHED if entry.get("cached") else DONE
-    if name == "call":
-        return CALL
+    if name in ("call", "answer"):
+        return CALL if name == "call" else ANSWER
     if name == "failed":
         return FAILED if entry.get("final", True) else RETRIED
     return WHOLE if entry.get("whole") else SKIPPED
@@ -222,16 +231,20 @@ def load(segment: Segment) -> SegmentIndex | None:
             data = lines.decode(file.read(), 0)
     except (FileNotFoundError, ValueError):
         return None
-    status = os.lstat(segment.path)
-    now = {"v": INDEX_VERSION, "size": status.st_size, "mtime": status.st_mtime_ns, "header": segment.header.decode()}
+    now = {"v": INDEX_VERSION, **stamp_of(segment, os.lstat(segment.path))}
     if {name: data.get(name) for name in now} != now:
         return None
     index = SegmentIndex.from_json(data["index"])
     return index if segment.end in (None, index.end) else None
 
 
+def stamp_of(segment: Segment, status: os.stat_result) -> dict[str, Any]:
+    """What tells this segment, as it is now, from any other; stands in what is derived from it."""
+    return {"size": status.st_size, "mtime": status.st_mtime_ns, "header": segment.header.decode()}
+
+
 def store(segment: Segment, index: SegmentIndex) -> None:
-    """Leave the index beside a segment that nobody writes any more. For the owner of the run only."""
+    """Leave what is derived beside a segment that nobody writes any more. For the owner of the run only."""
     descriptor = os.open(segment.path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         # A stated time, in whole seconds, is the same on every client of a parallel file system.
@@ -240,11 +253,7 @@ def store(segment: Segment, index: SegmentIndex) -> None:
         status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    data = {
-        "v": INDEX_VERSION,
-        "size": status.st_size,
-        "mtime": status.st_mtime_ns,
-        "header": segment.header.decode(),
-        "index": index.as_json(),
-    }
+    stamp = stamp_of(segment, status)
+    data = {"v": INDEX_VERSION, **stamp, "index": index.as_json()}
     write_atomic(segment.index_file, lines.sealed(lines.encode(data), 0), durable=False)
+    content_rows.store(segment, index.content, stamp, index.end)

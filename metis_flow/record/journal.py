@@ -5,6 +5,7 @@ JSON Lines in numbered segments. One writer; any number of readers, also on othe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -336,7 +337,9 @@ def _settle_earlier(folder: Path) -> tuple[int, int]:
         index = indexes.load(segment)
         if index is None:
             index = indexes.fold(segment)
-            indexes.store(segment, index)
+            # It is derived: on a full disk, or in a folder that only may be read, one goes on without it.
+            with contextlib.suppress(OSError):
+                indexes.store(segment, index)
         prior = index.end
     number = len(earlier) + 1
     # A crash may have left a segment without its first line; nothing in it can be read.

@@ -46,11 +46,15 @@ def decode(line: bytes, offset: int) -> dict[str, Any]:
     Raises:
         ValueError: the line is not as it was written.
     """
-    body = line[:-_ENDING]
-    if not line.endswith(b',"crc":"%08x"}\n' % zlib.crc32(body, offset & 0xFFFFFFFF)):
+    if not is_whole(line, offset):
         raise ValueError("the line is not as it was written")
-    entry: dict[str, Any] = json.loads(body.decode() + "}")
+    entry: dict[str, Any] = json.loads(line[:-_ENDING].decode() + "}")
     return entry
+
+
+def is_whole(line: bytes, offset: int) -> bool:
+    """Whether a line that was read at this place of its file is as it was written."""
+    return line.endswith(b',"crc":"%08x"}\n' % zlib.crc32(line[:-_ENDING], offset & 0xFFFFFFFF))
 
 
 def _refusal(entry: Mapping[str, Any], error: Exception) -> RecordError:

@@ -133,6 +133,12 @@ class Ownership:
                 files.write_new(_lock_path(folder, generation), _described())
             except FileExistsError:
                 continue  # somebody else was faster: now ask about that one
+            except OSError as error:
+                raise RecordError(
+                    f"the lock of the run {folder.id} cannot be written: {error.strerror}",
+                    where=str(folder.driver),
+                    hint="nothing was changed; resume the run when there is room again",
+                ) from None
             files.sync_folder(folder.driver)
             return cls(folder, generation, clock=clock, touch_every=touch_every)
 

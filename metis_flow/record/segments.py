@@ -18,7 +18,7 @@ from metis_flow.record import lines
 from metis_flow.record.files import open_plain
 
 JOURNAL_VERSION = 1
-_NAME = re.compile(r"(\d{6})\.(jsonl|index\.json)")
+_NAME = re.compile(r"(\d{6})\.(jsonl|index\.json|keys)")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class Segment:
     @property
     def index_file(self) -> Path:
         return self.path.with_suffix(".index.json")
+
+    @property
+    def keys_file(self) -> Path:
+        return self.path.with_suffix(".keys")
 
     def read(self) -> Iterator[tuple[int, dict[str, Any], int]]:
         """Each entry after the header, between where it begins and where it ends, in bytes.

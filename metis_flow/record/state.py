@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from metis_flow.record.files import open_plain
 from metis_flow.record.folder import RunFolder
-from metis_flow.record.index import CACHED, DONE, FAILED, FINAL, SKIPPED, WHOLE, SegmentIndex, index_of
+from metis_flow.record.index import CACHED, DONE, FAILED, FINAL, SKIPPED, SegmentIndex, index_of
+from metis_flow.record.jobs import SentJob, sent_jobs
+from metis_flow.record.last_entries import joined, last_entries
 from metis_flow.record.ownership import holder_of
 from metis_flow.record.segments import Segment, segments
 from metis_flow.record.usage import Usage
@@ -50,16 +52,18 @@ class RunState:
     """A run at a glance; counts and totals only, so that its size does not grow with the outputs of instances.
 
     Attributes:
-        status: ``running``, ``done``, ``failed``, ``stopped``, ``paused``, or ``died`` (it has no end, and nobody
-            drives it).
+        status: ``running``, ``done``, ``failed``, ``stopped``, ``paused``, ``submitted`` (a job that
+            was sent will drive it), or ``died`` (it has no end, and nobody drives it).
         calls: chat completions that this run paid for.
         cached: instances whose result came from an earlier run.
         seconds: from the first journal entry to the last.
         started, ended: unix seconds; `ended` is None while the run has no end.
         outputs: of the workflow; None until they are known.
         missing: why an output is null, by its name.
+        reason, hint: why it ended so, and what to do then, if there is something to say.
         host, pid, generation: of the driver, the last one if there were several.
-        waiting: why steps wait, by step; limiter: places and rates, as the driver last told. Empty unless running.
+        tick: what the driver last told, as it stands in the journal. Empty unless running.
+        waiting: why steps wait, by step; limiter: places and rates; both out of the tick.
     """
 
     id: str
@@ -77,9 +81,11 @@ class RunState:
     missing: dict[str, str] = field(default_factory=dict)
     exit_code: int | None = None
     reason: str | None = None
+    hint: str | None = None
     host: str | None = None
     pid: int | None = None
     generation: int | None = None
+    tick: dict[str, Any] = field(default_factory=dict)
     waiting: dict[str, Any] = field(default_factory=dict)
     limiter: dict[str, Any] = field(default_factory=dict)
 
@@ -101,7 +107,18 @@ class RunState:
         for segment in segments(folder.journal):
             fold.add(segment, index_of(segment))
         fold.settle(state, alive=alive)
+        later = holder_of(folder) if state.status == "died" else None
+        if later is not None and (holder is None or later.generation > holder.generation):
+            return cls.read(folder, clock=clock)  # a driver began in between
+        state._await_job(sent_jobs(folder))
         return state
+
+    def _await_job(self, sent: Sequence[SentJob]) -> None:
+        """A job that was sent after all that the journal holds will drive the run."""
+        last = (self.started or 0.0) + self.seconds
+        if self.status in ("died", "stopped", "paused") and sent and sent[-1].t > last:
+            self.status, self.reason, self.hint = "submitted", f"job {sent[-1].id} drives it", None
+            self.ended = self.exit_code = None
 
     def as_json(self) -> dict[str, Any]:
         """The document that `run --json` prints."""
@@ -168,11 +185,12 @@ class _Fold:
         state.generation = self.begun.get("generation")
         if self.ended is not None:
             state.status, state.ended = self.ended["status"], self.ended["t"]
-            state.exit_code, state.reason = self.ended.get("exit"), self.ended.get("reason")
+            state.exit_code = self.ended.get("exit")
+            state.reason, state.hint = self.ended.get("reason"), self.ended.get("hint")
         elif alive:
-            state.status = "running"
+            state.status, state.tick = "running", self.tick
             state.waiting, state.limiter = self.tick.get("waiting") or {}, self.tick.get("limiter") or {}
-        running = (self.tick.get("running") or {}) if state.status == "running" else {}
+        running = state.tick.get("running") or {}
         for name, step in self.steps.items():
             state.steps[name] = _counted(step)
             state.steps[name].running = running.get(name, 0)
@@ -215,14 +233,14 @@ def read_instances(
         RecordError: the record is damaged; the text names the file and the place.
     """
     parts = [(segment, index_of(segment)) for segment in segments(folder.journal)]
-    ends = _last_places(parts, step, key_or_address)
+    ends = _wanted_places(parts, step, key_or_address)
     tries: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
-    for number, (segment, index) in enumerate(parts):
+    for position, (segment, index) in enumerate(parts):
         wanted = sorted(
             (at, (name, key))
             for name, rows in index.steps.items()
             for key, _, at in rows.rows()
-            if ends.get((name, key), (-1, 0)) >= (number, at)
+            if ends.get((name, key), -1) >= joined(position, at)
         )
         if not wanted:
             continue
@@ -230,35 +248,28 @@ def read_instances(
             file = stack.enter_context(open_plain(segment.path))
             for at, instance in wanted:
                 entry = segment.entry_at(file, at)
-                if ends[instance] == (number, at):
+                if ends[instance] == joined(position, at):
                     entry["tries"] = tries.pop(instance, [])
                     yield entry
                 else:
                     tries.setdefault(instance, []).append(entry)
 
 
-def _last_places(
+def _wanted_places(
     parts: list[tuple[Segment, SegmentIndex]], step: str | None, key_or_address: str | None
-) -> dict[tuple[str, str | None], tuple[int, int]]:
-    """Segment and byte of the entry that says how each wanted instance ended."""
-    ends: dict[tuple[str, str | None], tuple[int, int]] = {}
-    whole: dict[str, bool] = {}
-    kinds: dict[tuple[str, str | None], str] = {}
-    addresses: dict[tuple[str, str | None], str] = {}
-    for number, (_, index) in enumerate(parts):
-        for name, rows in index.steps.items():
-            if step is not None and name != step:
-                continue
-            whole[name] = rows.whole if rows.whole is not None else whole.get(name, False)
-            addresses.update(((name, key), address) for key, address in rows.addresses.items())
-            for key, kind, at in rows.rows():
-                if kind in FINAL:
-                    ends[name, key], kinds[name, key] = (number, at), kind
+) -> dict[tuple[str, str | None], int]:
+    """The place of the entry that says how each wanted instance ended."""
+    addresses: dict[tuple[str, str | None], str] = {
+        (name, key): address
+        for _, index in parts
+        for name, rows in index.steps.items()
+        for key, address in rows.addresses.items()
+    }
     return {
-        instance: place
-        for instance, place in ends.items()
-        if (kinds[instance] == WHOLE) == whole[instance[0]]
-        and (key_or_address is None or _is_called(instance, addresses.get(instance), key_or_address))
+        (name, key): place
+        for name, ends in last_entries((index for _, index in parts), step).items()
+        for key, _, place in ends.rows()
+        if key_or_address is None or _is_called((name, key), addresses.get((name, key)), key_or_address)
     }
 
 

@@ -195,3 +195,19 @@ def test_letting_go_needs_no_room_on_the_disk(run: RunFolder) -> None:
     holder = holder_of(run)
     assert holder is not None
     assert holder.gone(10_000.0)
+
+
+def test_a_lock_that_does_not_fit_on_the_disk_is_not_left_half_written(
+    run: RunFolder, small_files: Callable[[int | None], None]
+) -> None:
+    Ownership.acquire(run).release()
+    small_files(20)
+    with pytest.raises(RecordError) as caught:
+        Ownership.acquire(run)
+    small_files(None)
+    assert caught.value.render() == (
+        f"{run.driver}: the lock of the run {run.id} cannot be written: File too large\n"
+        "  hint: nothing was changed; resume the run when there is room again"
+    )
+    with Ownership.acquire(run) as owner:
+        assert owner.generation == 2

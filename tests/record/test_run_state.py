@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from metis_flow.errors import RecordError
+from metis_flow.record import lines
 from metis_flow.record.folder import RunFolder
+from metis_flow.record.index import INDEX_VERSION
 from metis_flow.record.journal import JournalWriter
 from metis_flow.record.ownership import Ownership
 from metis_flow.record.segments import header_line
@@ -115,10 +117,11 @@ def test_a_run_is_running_while_it_has_a_driver_and_died_without_one(run: RunFol
         assert state.status == "running"
         assert state.steps["a"] == StepCounts(done=1, running=3, items=5, status="running")
         assert (state.waiting, state.limiter) == ({"b": "tokens"}, {"limit": 8})
+        assert {name: state.tick[name] for name in tick} == tick
     state = RunState.read(run)
     assert state.status == "died"
     assert state.steps["a"] == StepCounts(done=1, items=5, status="stopped")
-    assert (state.waiting, state.limiter) == ({}, {})
+    assert (state.waiting, state.limiter, state.tick) == ({}, {}, {})
 
 
 def test_a_silent_driver_elsewhere_counts_as_dead_by_the_readers_clock(run: RunFolder) -> None:
@@ -131,12 +134,15 @@ def test_a_silent_driver_elsewhere_counts_as_dead_by_the_readers_clock(run: RunF
 
 def test_a_resumed_run_has_no_end_until_it_ends_again(run: RunFolder, done: Done) -> None:
     tick = {"e": "tick", "running": {"a": 9}}
-    write(run, [start(run), failed("a", "x"), tick, {"e": "end", "status": "stopped", "exit": 5, "reason": "walltime"}])
-    assert RunState.read(run).status == "stopped"
+    end = {"e": "end", "status": "paused", "exit": 3, "reason": "the login is dead", "hint": "log in"}
+    write(run, [start(run), failed("a", "x"), tick, end])
+    state = RunState.read(run)
+    assert (state.status, state.reason, state.hint, state.tick) == ("paused", "the login is dead", "log in", {})
     with Ownership.acquire(run):
         write(run, [start(run, pid=8, generation=2, resumed=True), {"e": "step", "step": "a", "items": 1}])
         state = RunState.read(run)
-        assert (state.status, state.exit_code, state.reason, state.ended) == ("running", None, None, None)
+        assert (state.status, state.exit_code, state.reason, state.hint) == ("running", None, None, None)
+        assert state.ended is None
         assert (state.pid, state.steps["a"].running) == (8, 0)
         write(run, [done("a", "x"), {"e": "end", "status": "done", "exit": 0}])
     state = RunState.read(run)
@@ -265,6 +271,17 @@ def test_an_index_is_used_while_it_fits_and_not_after(run: RunFolder, done: Done
     os.utime(segment)
     index.write_bytes(index.read_bytes().replace(b'"kind":"d"', b'"kind":"f"'))
     assert RunState.read(run).steps["a"].done == 1
+
+
+def test_an_index_of_an_older_version_is_not_used(run: RunFolder, done: Done) -> None:
+    write(run, [done("a", "x")])
+    index = run.journal / "000001.index.json"
+    older = lines.decode(index.read_bytes(), 0) | {"v": INDEX_VERSION - 1}
+    older["index"]["steps"]["a"]["kind"] = "f"
+    index.write_bytes(lines.sealed(lines.encode(older), 0))
+    assert RunState.read(run).steps["a"] == StepCounts(done=1, status="stopped")
+    JournalWriter(run.journal).close()
+    assert lines.decode(index.read_bytes(), 0)["v"] == INDEX_VERSION
 
 
 def test_an_index_that_goes_beyond_the_end_of_its_segment_is_not_used(run: RunFolder, done: Done) -> None:
