@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from metis_flow.engine.guard import Guard, end_group
 from metis_flow.engine.outcome import Outcome, ShellTask
 from metis_flow.engine.validate import check_schema
 from metis_flow.errors import MetisFlowError, OutputInvalid, ShellFailed, StepFailed, TimedOut
@@ -29,9 +30,10 @@ GRACE_SECONDS = 3.0
 MASK = b"***"
 
 # What runs in threads of the driver can be ended only from here. A thread may be about to start a script just then.
-_running: dict[int, str] = {}  # process group -> the run's folder
+_running: dict[int, ShellTask] = {}  # by process group
 _ended: set[str] = set()  # folders of runs that start no script any more
 _starting = threading.Lock()
+_guard = Guard()
 
 
 def run_shell(task: ShellTask) -> Outcome:
@@ -71,9 +73,27 @@ def end_scripts(run_folder: str) -> None:
     """End every script that this process runs for a run, with all that it started, and let no other start."""
     with _starting:
         _ended.add(run_folder)
-        for group, folder in list(_running.items()):
-            if folder == run_folder:
-                _signal_group(group, signal.SIGKILL)
+        for group, task in list(_running.items()):
+            if _is_of(task, run_folder):
+                end_group(group)
+
+
+def _is_of(task: ShellTask, run_folder: str) -> bool:
+    """Whether a script belongs to a run, or to a run inside it."""
+    return task.run_folder == run_folder or task.run_folder.startswith(run_folder + os.sep)
+
+
+def end_script(folder: str | None) -> None:
+    """End the script that this process runs for the instance of a folder, if it runs one; None for every script."""
+    with _starting:
+        for group, task in list(_running.items()):
+            if folder in (None, task.folder):
+                end_group(group)
+
+
+def close_guard() -> None:
+    """End the shell that stands beside this process while it runs scripts."""
+    _guard.close()
 
 
 def _lay_out(task: ShellTask, work: Path, root: Path) -> None:
@@ -120,18 +140,21 @@ def _execute(task: ShellTask, work: Path) -> None:
                 hint="raise 'timeout', or look at its stderr",
             ) from None
         finally:
-            _signal_group(process.pid, signal.SIGKILL)  # what it left running would write into a folder that is done
+            end_group(process.pid)  # what it left running would write into a folder that is done
             _running.pop(process.pid, None)
+            _guard.forget(process.pid)
     if code != 0:
         how = f"exit code {code}" if code > 0 else f"signal {-code} ({signal.strsignal(-code)})"
-        raise ShellFailed(f"the script ended with {how}", detail=_tail(task, work), hint=f"its folder: {task.folder}")
+        hint = f"its folder: {task.folder}"
+        raise ShellFailed(f"the script ended with {how}", code=code, detail=_tail(task, work), hint=hint)
 
 
 def _start(task: ShellTask, work: Path, stdin: Any, stdout: Any, stderr: Any) -> subprocess.Popen[bytes]:
     command, environment = [*_interpreter(task.script), "script.sh", *task.args], _environment(task)
     with _starting:
-        if task.run_folder in _ended:
+        if any(_is_of(task, folder) for folder in _ended):
             raise ShellFailed("the run was ended before the script started")
+        _guard.prepare()
         try:
             process = subprocess.Popen(
                 command,
@@ -146,7 +169,8 @@ def _start(task: ShellTask, work: Path, stdin: Any, stdout: Any, stderr: Any) ->
         except OSError as error:
             hint = "pass large values by 'stdin' or 'files'" if error.errno == errno.E2BIG else None
             raise ShellFailed(f"the script cannot be started: {error.strerror}", hint=hint) from None
-        _running[process.pid] = task.run_folder
+        _running[process.pid] = task
+        _guard.watch(process.pid)
         return process
 
 
@@ -171,16 +195,11 @@ def _environment(task: ShellTask) -> dict[str, str]:
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """Ask the whole group to end, and make it end."""
-    _signal_group(process.pid, signal.SIGTERM)
+    end_group(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(GRACE_SECONDS)
-    _signal_group(process.pid, signal.SIGKILL)
+    end_group(process.pid)
     process.wait()
-
-
-def _signal_group(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
 
 
 def _tidy(task: ShellTask, work: Path) -> None:
