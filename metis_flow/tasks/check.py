@@ -14,6 +14,7 @@ from typing import Any
 
 from metis_flow.errors import UsageError
 from metis_flow.tasks.beside import folder_of
+from metis_flow.tasks.parameters import asks
 from metis_flow.tasks.sources import files_of
 
 _GLOBAL_OPS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"})
@@ -31,8 +32,9 @@ def task_source(func: Callable[..., Any]) -> str:
     """The function's source with its decorators, moved to the left margin.
 
     Raises:
-        UsageError: Python knows no source for it (it was made at a prompt or by ``exec``).
+        UsageError: it is no plain function, or Python knows no source for it (it was made by ``exec``).
     """
+    _check_kind(func, place_of(func))
     try:
         return textwrap.dedent(inspect.getsource(func))
     except (OSError, TypeError):
@@ -47,11 +49,10 @@ def check_self_contained(func: Callable[..., Any], source: str) -> None:
     """Refuses a function that needs anything beyond its own source, Python's builtins and installed packages.
 
     Raises:
-        UsageError: it is no plain function, is a closure, uses a name of its module, has a default that is not
-            written out, or imports a module that lies beside it.
+        UsageError: it is a closure, uses a name of its module, has a default that is not written out, or imports a
+            module that lies beside it.
     """
     where = place_of(func)
-    _check_kind(func, where)
     assert isinstance(func, FunctionType)
     if func.__code__.co_freevars:
         names = ", ".join(f"'{name}'" for name in func.__code__.co_freevars)
@@ -68,17 +69,19 @@ def check_self_contained(func: Callable[..., Any], source: str) -> None:
 
 
 def _check_kind(func: Callable[..., Any], where: str) -> None:
+    hint = "write it with def and return"
     if not isinstance(func, FunctionType):
         found = f"a {type(func).__name__}"
     elif func.__name__ == "<lambda>":
         found = "a lambda"
     elif inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
         found = f"'{func.__name__}', an async function"
-    elif inspect.isgeneratorfunction(func):
+    elif inspect.isgeneratorfunction(func) and not asks(func, where):
         found = f"'{func.__name__}', a generator"
+        hint += "; a task that asks a model yields its questions, and says so: '-> Asking[…]'"
     else:
         return
-    raise UsageError(f"a task is a plain function, not {found}", where=where, hint="write it with def and return")
+    raise UsageError(f"a task is a plain function, not {found}", where=where, hint=hint)
 
 
 def _check_globals(func: FunctionType, where: str) -> None:

@@ -7,10 +7,11 @@ import json
 import os
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from typing import Any
 
 from metis_flow.errors import UsageError
+from metis_flow.tasks.asking import Ask
 
 _SIMPLE: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
@@ -23,13 +24,14 @@ _SIMPLE: dict[Any, dict[str, Any]] = {
     object: {},
 }
 _ARRAYS = (list, tuple, Sequence, Collection, Iterable)
-_KNOWN = "str, int, float, bool, None, Any, list[...], dict[str, ...], Literal[...], Optional and Path"
+_KNOWN = "str, int, float, bool, None, Any, list[...], dict[str, ...], Literal[...], TypedDict, Optional and Path"
 
 
 def describe_parameters(func: Callable[..., Any], where: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """JSON Schemas of the keyword arguments (one object) and of the result; ``{}`` where nothing is annotated.
 
-    A parameter annotated as a path takes a string: values reach a task as JSON.
+    A parameter annotated as a path takes a string: values reach a task as JSON. The result of a task that asks is what
+    its generator returns.
 
     Args:
         func: the function.
@@ -54,7 +56,18 @@ def describe_parameters(func: Callable[..., Any], where: str) -> tuple[dict[str,
             schema = schema | {"default": _default(parameter, where)}
         properties[parameter.name] = schema
     arguments = {"type": "object", "properties": properties, "required": required, "additionalProperties": more}
-    return arguments, _schema(hints.get("return", Any), "the result", where)
+    result = hints.get("return", Any)
+    return arguments, _schema(typing.get_args(result)[2] if _is_asking(result) else result, "the result", where)
+
+
+def asks(func: Callable[..., Any], where: str) -> bool:
+    """Whether the function is annotated as a task that asks a model, ``-> Asking[…]``."""
+    return _is_asking(_hints(func, where).get("return"))
+
+
+def _is_asking(hint: Any) -> bool:
+    """Whether a return annotation is ``Asking[…]``."""
+    return typing.get_origin(hint) is Generator and Ask in typing.get_args(typing.get_args(hint)[0])
 
 
 def _hints(func: Callable[..., Any], where: str) -> dict[str, Any]:
@@ -100,6 +113,12 @@ def _schema(hint: Any, what: str, where: str) -> dict[str, Any]:
         return {"enum": list(arguments)}
     if origin in (typing.Union, types.UnionType):
         return {"anyOf": [_schema(one, what, where) for one in arguments]}
+    if typing.is_typeddict(origin):
+        fields = {
+            name: _schema(one, f"'{name}' of {what}", where) for name, one in typing.get_type_hints(origin).items()
+        }
+        required = [name for name in fields if name in origin.__required_keys__]
+        return {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
     if isinstance(origin, type):
         if issubclass(origin, os.PathLike):
             return {"type": "string"}

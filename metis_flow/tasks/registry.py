@@ -7,63 +7,41 @@ import hashlib
 import importlib
 import inspect
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
+import metis_flow.tasks.library as library
 from metis_flow.errors import UsageError, did_you_mean
 from metis_flow.tasks.beside import folder_of
 from metis_flow.tasks.check import check_self_contained, place_of, task_source
+from metis_flow.tasks.definition import P, R, Task
+from metis_flow.tasks.docstrings import read_docstring
 from metis_flow.tasks.load import load_module
-from metis_flow.tasks.parameters import describe_parameters
-from metis_flow.tasks.sources import modules_beside, parse
+from metis_flow.tasks.parameters import asks, describe_parameters
+from metis_flow.tasks.sources import installed_file, modules_beside, parse
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 ENTRY_POINTS = "metis_flow.tasks"
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-_MARK = "__metis_flow_task__"
-_tasks: dict[str, TaskInfo] = {}
+_tasks: dict[str, Task[..., Any]] = {}
 _lock = threading.RLock()
 
 
-@dataclass(frozen=True)
-class TaskInfo:
-    """A registered task.
-
-    Args:
-        name: what a workflow calls it in ``uses``.
-        version: its author's word for it; `source_hash` is what counts.
-        func: the function itself; it is called with keyword arguments.
-        source_hash: sha256 of the dedented source.
-        doc: its docstring.
-        parameters: JSON Schema of its keyword arguments, one object.
-        returns: JSON Schema of its result; ``{}`` where it says nothing.
-        where: ``file:line``.
-    """
-
-    name: str
-    version: str
-    func: Callable[..., Any]
-    source_hash: str
-    doc: str
-    parameters: dict[str, Any]
-    returns: dict[str, Any]
-    where: str
-
-
 @overload
-def task(name: _F) -> _F: ...
+def task(name: Callable[P, R]) -> Task[P, R]: ...
 @overload
-def task(name: str | None = None, version: str = "1") -> Callable[[_F], _F]: ...
+def task(name: str | None = None, version: str = "1") -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(name: Any = None, version: str = "1") -> Any:
-    """Registers a function as a task, under its own name or another; the function itself stays as it is.
+    """Registers a function as a task, under its own name or another. Called, the task does what the function does.
 
     The function must be self-contained: it imports what it needs in its body and uses nothing of its module, so that
     its source alone can be sent to any machine. Its identity is the hash of that source.
+
+    Annotations become JSON Schemas, and what the docstring says under ``Args:``, ``Returns:``, ``Raises:`` and
+    ``Example:`` is shown by ``metis-flow tasks show``.
 
     Args:
         name: the task's name; without it the function's.
@@ -79,19 +57,18 @@ def task(name: Any = None, version: str = "1") -> Any:
     if callable(name):
         return task()(name)
 
-    def register(func: _F) -> _F:
-        info = _describe(func, name or func.__name__, version)
-        setattr(func, _MARK, info)
+    def register(func: Callable[P, R]) -> Task[P, R]:
+        made = _describe(func, name, version)
         if folder_of(func.__module__) is None:  # those beside a workflow belong to that workflow alone
             with _lock:
-                _refuse_second(_tasks.get(info.name), info)
-                _tasks[info.name] = info
-        return func
+                _refuse_second(_tasks.get(made.name), made)
+                _tasks[made.name] = made
+        return made
 
     return register
 
 
-def find_task(name: str, folder: Path | None = None) -> TaskInfo:
+def find_task(name: str, folder: Path | None = None) -> Task[..., Any]:
     """The task of this name: of the library, of an installed package's entry point, or beside the workflow.
 
     Args:
@@ -105,15 +82,15 @@ def find_task(name: str, folder: Path | None = None) -> TaskInfo:
     found = _registered(name)
     for module in near.get(name, ()):
         assert folder is not None
-        info = _tasks_in(module, folder)[name]
-        _refuse_second(found, info)
-        found = info
+        made = _task_in(module, name, folder)
+        _refuse_second(found, made)
+        found = made
     if found is None:
         raise UsageError(f"there is no task '{name}'", hint=did_you_mean(name, [*all_tasks(), *near]))
     return found
 
 
-def all_tasks(folder: Path | None = None) -> dict[str, TaskInfo]:
+def all_tasks(folder: Path | None = None) -> dict[str, Task[..., Any]]:
     """All tasks by name, sorted: the library's, those of entry points, and those beside the workflow.
 
     Raises:
@@ -128,16 +105,33 @@ def all_tasks(folder: Path | None = None) -> dict[str, TaskInfo]:
     return dict(sorted(found.items()))
 
 
-def _describe(func: Callable[..., Any], name: str, version: str) -> TaskInfo:
+def _describe(func: Callable[P, R], name: str | None, version: str) -> Task[P, R]:
     source = task_source(func)
     check_self_contained(func, source)
     where = place_of(func)
+    doc = inspect.getdoc(func) or ""
     parameters, returns = describe_parameters(func, where)
-    identity = hashlib.sha256(source.encode()).hexdigest()
-    return TaskInfo(name, version, func, identity, inspect.getdoc(func) or "", parameters, returns, where)
+    for argument, text in read_docstring(doc).arguments.items():
+        if argument in parameters["properties"]:
+            parameters["properties"][argument]["description"] = text
+    identity = hashlib.sha256(source.encode())
+    for path in _leant_on(source):
+        identity.update(path.read_bytes())
+    return Task(
+        name or func.__name__, version, func, identity.hexdigest(), doc, parameters, returns, where, asks(func, where)
+    )
 
 
-def _refuse_second(old: TaskInfo | None, new: TaskInfo) -> None:
+def _leant_on(source: str) -> Iterator[Path]:
+    """The files of metis-flow's own modules that the function imports: they come with it everywhere, and change."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("metis_flow."):
+            path = installed_file(str(node.module))
+            if path is not None:
+                yield path
+
+
+def _refuse_second(old: Task[..., Any] | None, new: Task[..., Any]) -> None:
     if old is None or (old.where.rpartition(":")[0], old.func.__qualname__) == (
         new.where.rpartition(":")[0],
         new.func.__qualname__,
@@ -150,8 +144,9 @@ def _refuse_second(old: TaskInfo | None, new: TaskInfo) -> None:
     )
 
 
-def _registered(name: str) -> TaskInfo | None:
-    _load_library()
+def _registered(name: str) -> Task[..., Any] | None:
+    if name in library.HOMES:
+        _load_library(library.HOMES[name])
     if name not in _tasks:
         _load_entry_points(name)
     if name not in _tasks:  # an entry point may also be a module with several tasks
@@ -159,8 +154,10 @@ def _registered(name: str) -> TaskInfo | None:
     return _tasks.get(name)
 
 
-def _load_library() -> None:
-    importlib.import_module("metis_flow.tasks.library")
+def _load_library(*modules: str) -> None:
+    """Load these modules of the library, or all of them."""
+    for module in modules or sorted(set(library.HOMES.values())):
+        importlib.import_module(f"{library.__name__}.{module}")
 
 
 def _load_entry_points(name: str | None = None) -> None:
@@ -212,6 +209,13 @@ def _task_name(node: ast.stmt) -> str | None:
     return None
 
 
-def _tasks_in(module: str, folder: Path) -> dict[str, TaskInfo]:
-    marked = (getattr(value, _MARK, None) for value in vars(load_module(module, folder)).values())
-    return {info.name: info for info in marked if isinstance(info, TaskInfo)}
+def _task_in(module: str, name: str, folder: Path) -> Task[..., Any]:
+    loaded = load_module(module, folder)
+    for value in vars(loaded).values():
+        if isinstance(value, Task) and value.name == name:
+            return value
+    raise UsageError(
+        f"the task '{name}' is lost under another decorator",
+        where=getattr(loaded, "__file__", None),
+        hint="write @task above all others",
+    )

@@ -1,4 +1,8 @@
-"""Helpers for tests: a Metis gateway to run locally, with a Globus Auth beside it.
+"""Helpers for tests: answers for a workflow under test, and a Metis gateway to run locally, with a Globus Auth.
+
+>>> from metis_flow.testing import answers
+>>> with answers({"capital of France": "Paris"}) as model:
+...     outputs = model.run("capitals.yaml").outputs
 
 >>> from metis_flow.testing import Gateway
 >>> with Gateway(rule=lambda body, n: "4") as gateway:
@@ -19,24 +23,34 @@ if TYPE_CHECKING:
     from metis_flow.testing.gateway.process import GatewayProcess
     from metis_flow.testing.gateway.replies import Reply
     from metis_flow.testing.gateway.server import Gateway, serve
+    from metis_flow.testing.given_answers import Answers, Asked, NoAnswer, answers
+    from metis_flow.testing.recorded_answers import Recorded, recorded
 
 _HOMES = {
-    "Call": "ledger",
-    "Counts": "ledger",
-    "Faults": "faults",
-    "Gateway": "server",
-    "GatewayProcess": "process",
-    "Limits": "options",
-    "Model": "options",
-    "Options": "options",
-    "Person": "options",
-    "Reply": "replies",
-    "Spell": "faults",
-    "request_hash": "ledger",
-    "serve": "server",
+    "Answers": "given_answers",
+    "Asked": "given_answers",
+    "Call": "gateway.ledger",
+    "Counts": "gateway.ledger",
+    "Faults": "gateway.faults",
+    "Gateway": "gateway.server",
+    "GatewayProcess": "gateway.process",
+    "Limits": "gateway.options",
+    "Model": "gateway.options",
+    "NoAnswer": "given_answers",
+    "Options": "gateway.options",
+    "Person": "gateway.options",
+    "Recorded": "recorded_answers",
+    "Reply": "gateway.replies",
+    "Spell": "gateway.faults",
+    "answers": "given_answers",
+    "recorded": "recorded_answers",
+    "request_hash": "gateway.ledger",
+    "serve": "gateway.server",
 }
 
 __all__ = [
+    "Answers",
+    "Asked",
     "Call",
     "Counts",
     "Faults",
@@ -44,10 +58,14 @@ __all__ = [
     "GatewayProcess",
     "Limits",
     "Model",
+    "NoAnswer",
     "Options",
     "Person",
+    "Recorded",
     "Reply",
     "Spell",
+    "answers",
+    "recorded",
     "request_hash",
     "serve",
 ]
@@ -57,4 +75,4 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.gateway.{home}"), name)
+    return getattr(import_module(f"{__name__}.{home}"), name)

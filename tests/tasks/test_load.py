@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from metis_flow.errors import UsageError
 from metis_flow.tasks import load_function, source_files, source_hash
@@ -269,6 +270,7 @@ def test_a_failed_import_is_tried_again(tmp_path: Path, write: Write) -> None:
 
 
 def test_names_that_are_taken(tmp_path: Path, write: Write) -> None:
+    assert yaml.safe_load("1") == 1  # it is in use here
     write(tmp_path, statistics="def f():\n    return 1\n", yaml="def f():\n    return 1\n")
     with pytest.raises(UsageError) as caught:
         load_function("statistics:f", tmp_path)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+import pickle
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +14,15 @@ from textwrap import dedent
 import pytest
 
 from metis_flow.errors import UsageError
-from metis_flow.tasks import all_tasks, find_task, task
+from metis_flow.tasks import all_tasks, find_task, registry, sources, task
+from metis_flow.tasks.library import HOMES
 
 Write = Callable[..., None]
 
 
 def test_the_library() -> None:
     tasks = all_tasks()
-    assert {"count", "join_text", "read_rows", "write_rows"} <= set(tasks)
+    assert set(HOMES) <= set(tasks)
     assert list(tasks) == sorted(tasks)
     for info in tasks.values():
         assert info.doc
@@ -32,8 +36,10 @@ def test_a_task_and_its_identity() -> None:
         return 2 * number * times
 
     info = find_task("doubled")
-    assert info.func is double
+    assert info is double
+    assert double(2, times=3) == 12
     assert info.func(number=2) == 4
+    assert repr(double) == "<task doubled(number: 'float', times: 'int' = 1) -> 'float'>"
     assert (info.version, info.doc) == ("3", "Twice the number.")
     source = dedent("""\
         @task(name="doubled", version="3")
@@ -124,7 +130,7 @@ def test_each_folder_has_its_own_tasks(tmp_path: Path, write: Write) -> None:
 
 def test_a_task_beside_the_workflow_may_not_take_a_library_name(tmp_path: Path, write: Write) -> None:
     write(tmp_path, counting="from metis_flow.tasks import task\n\n@task\ndef count(x: int) -> int:\n    return x\n")
-    with pytest.raises(UsageError, match=r"there are two tasks named 'count': here and at .*library.py:"):
+    with pytest.raises(UsageError, match=r"there are two tasks named 'count': here and at .*selection.py:"):
         find_task("count", tmp_path)
 
 
@@ -146,6 +152,97 @@ def test_a_task_that_imports_a_module_beside_it(tmp_path: Path, write: Write) ->
         find_task("lean", tmp_path)
     assert caught.value.summary == "'lean' imports 'helping', which lies beside it"
     assert caught.value.where == f"{tmp_path / 'leaning.py'}:6"
+
+
+def test_a_task_under_another_decorator(tmp_path: Path, write: Write) -> None:
+    write(
+        tmp_path,
+        hidden="""
+            from metis_flow.tasks import task
+
+            @(lambda made: made.func)
+            @task
+            def lost() -> int:
+                return 1
+        """,
+    )
+    with pytest.raises(UsageError) as caught:
+        find_task("lost", tmp_path)
+    assert caught.value.summary == "the task 'lost' is lost under another decorator"
+    assert caught.value.hint == "write @task above all others"
+
+
+TELLS = '''
+    from metis_flow.tasks import task
+
+    @task
+    def lean(text: str) -> int:
+        """Counts.
+
+        Args:
+            text: what is
+                counted.
+        """
+        from metis_flow.tasks.{module} import {name}
+
+        return len({name}(text))
+'''
+
+
+def test_modules_of_metis_flow_that_a_task_imports_are_part_of_its_identity(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, leaning=TELLS.format(module="equality", name="equality_key"))
+    before = find_task("lean", tmp_path)
+    assert before.parameters["properties"]["text"]["description"] == "what is counted."
+    source = Path(sources.installed_file("metis_flow.tasks.equality") or "")
+    edited = tmp_path / "edited.py"
+    edited.write_bytes(source.read_bytes() + b"# edited\n")
+    write(
+        tmp_path, leaning=dedent(TELLS).format(module="equality", name="equality_key") + "# so that it is read again\n"
+    )
+    assert find_task("lean", tmp_path).source_hash == before.source_hash
+    monkeypatch.setattr(registry, "installed_file", lambda module: edited)
+    write(tmp_path, leaning=dedent(TELLS).format(module="equality", name="equality_key") + "# and again\n")
+    assert find_task("lean", tmp_path).source_hash != before.source_hash
+
+
+def test_editing_a_body_changes_its_own_hash_alone(tmp_path: Path, write: Write) -> None:
+    write(tmp_path, my_tasks=RELAX.format(factor=2))
+    before = {name: find_task(name, tmp_path).source_hash for name in ("relax", "squeeze")}
+    write(tmp_path, my_tasks="# a comment\n" + dedent(RELAX.format(factor=3)))
+    after = {name: find_task(name, tmp_path).source_hash for name in ("relax", "squeeze")}
+    assert after["relax"] != before["relax"]
+    assert after["squeeze"] == before["squeeze"]
+
+
+def test_the_same_identity_in_another_process(tmp_path: Path, write: Write) -> None:
+    write(tmp_path, my_tasks=RELAX.format(factor=2))
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom metis_flow.tasks import find_task\n"
+        "print(*(find_task(name, Path(sys.argv[1])).source_hash for name in ('relax', 'squeeze', 'summarise')))\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    path = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    other = subprocess.run(command, capture_output=True, text=True, check=True, env=path, cwd=tmp_path).stdout.split()
+    assert other == [find_task(name, tmp_path).source_hash for name in ("relax", "squeeze", "summarise")]
+
+
+def test_tasks_pickle_by_name() -> None:
+    from metis_flow.tasks import dedupe
+
+    assert pickle.loads(pickle.dumps(dedupe)) is dedupe
+    assert list(inspect.signature(dedupe).parameters) == ["rows", "by", "loose"]
+
+
+def test_there_is_no_other_name_in_the_package() -> None:
+    import metis_flow.tasks as package
+
+    assert set(HOMES) <= set(package.__all__)
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    for module in (package, package.library):
+        with pytest.raises(AttributeError, match="has no attribute 'dedup'"):
+            module.dedup  # noqa: B018
 
 
 def test_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write) -> None:

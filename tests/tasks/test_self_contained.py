@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
-from typing import Any, Literal, Optional
+from typing import Any, Literal, Optional, TypedDict
 
 import pytest
 
 from metis_flow.errors import UsageError
-from metis_flow.tasks import find_task, task
+from metis_flow.tasks import Asking, find_task, task
 from metis_flow.tasks.parameters import describe_parameters
 
 SCALE = 2.0
@@ -108,9 +109,14 @@ SOURCE_ALONE = "a task is sent to other machines as its source alone"
         (uses_it_in_a_comprehension, "'uses_it_in_a_comprehension' uses 'SCALE' of its module", SOURCE_ALONE),
         (sets_a_global, "'sets_a_global' uses 'SCALE' of its module", SOURCE_ALONE),
         (waits, "a task is a plain function, not 'waits', an async function", "write it with def and return"),
-        (yields, "a task is a plain function, not 'yields', a generator", "write it with def and return"),
+        (
+            yields,
+            "a task is a plain function, not 'yields', a generator",
+            "write it with def and return; a task that asks a model yields its questions, and says so: '-> Asking[…]'",
+        ),
         (lambda: 1, "a task is a plain function, not a lambda", "write it with def and return"),
         (Path, "a task is a plain function, not a type", "write it with def and return"),
+        (partial(takes_stars, 1), "a task is a plain function, not a partial", "write it with def and return"),
         (
             takes_stars,
             "parameter '*values' cannot be given by name",
@@ -125,7 +131,7 @@ SOURCE_ALONE = "a task is sent to other machines as its source alone"
         (
             odd_parameter,
             "parameter 'x' is annotated as bytes, which is not JSON",
-            "annotate with str, int, float, bool, None, Any, list[...], dict[str, ...], Literal[...], Optional and P",
+            "annotate with str, int, float, bool, None, Any, list[...], dict[str, ...], Literal[...], TypedDict, O",
         ),
         (odd_result, "the result is annotated as Callable, which is not JSON", "annotate with str"),
         (
@@ -200,6 +206,36 @@ def test_self_contained_bodies_are_fine() -> None:
         return {"roots": [helper(value) for value in values], "all": sum(len(repr(v)) for v in values)}
 
     assert find_task("busy").func(values=[4.0]) == {"roots": [2.0], "all": 3}
+
+
+class Place(TypedDict):
+    name: str
+    at: list[float]
+
+
+class MaybePlace(Place, total=False):
+    note: str | None
+
+
+def finds(place: Place, others: list[MaybePlace]) -> Asking[Place]:
+    yield []
+    return place
+
+
+def test_typed_dictionaries_are_objects_with_fields() -> None:
+    parameters, returns = describe_parameters(finds, "here")
+    fields = {"name": {"type": "string"}, "at": {"type": "array", "items": {"type": "number"}}}
+    place = {"type": "object", "properties": fields, "required": ["name", "at"], "additionalProperties": False}
+    note = {"note": {"anyOf": [{"type": "string"}, {"type": "null"}]}}
+    assert parameters["properties"]["place"] == place
+    assert parameters["properties"]["others"]["items"] == place | {"properties": fields | note}
+    assert returns == place
+
+
+def test_a_task_that_asks() -> None:
+    made = task(name="found")(finds)
+    assert made.asks
+    assert not find_task("count").asks
 
 
 def takes_everything(

@@ -108,6 +108,8 @@ async def _ask_rule(core: Core, chat: Chat) -> Reply:
         if inspect.isawaitable(found):
             found = await found
         return Reply.of(found)
+    except Refusal:
+        raise
     except Exception as error:
         # Shown to the test at its end; to the client it is a server that broke.
         core.rule_errors.append(error)

@@ -25,7 +25,7 @@ class Core:
         self.options = options
         self.clock = Clock(options.speed)
         self.rates = Rates(self.clock, options.limits)
-        self.models = Models(self.clock, self.rates, options.models)
+        self.models = Models(self.clock, self.rates, options.models, any_model=options.any_model)
         self.access = Access(self.clock)
         self.ledger = Ledger(options.keep)
         self.globus = GlobusAuth(self.access, self.ledger, options.person, options.token_lifetime)

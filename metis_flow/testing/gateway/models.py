@@ -31,11 +31,12 @@ def slug(text: str) -> str:
 class Models:
     """The models, their statuses, and whether the cluster is under maintenance. One event loop uses it."""
 
-    def __init__(self, clock: Clock, rates: Rates, models: Sequence[Model]) -> None:
+    def __init__(self, clock: Clock, rates: Rates, models: Sequence[Model], *, any_model: bool = False) -> None:
         self._clock = clock
         self._rates = rates
         self._models = {model.name: model for model in models}
         self._by_slug = {self._slug(model.name): model.name for model in models}
+        self._any_model = any_model
         self._kept: tuple[float, dict[str, Model]] | None = None  # until when, the status page
         self.maintenance: str | None = None
         self.status_page = "ok"
@@ -80,6 +81,10 @@ class Models:
             Refusal: 404 endpoint_not_found.
         """
         name = self._by_slug.get(self._slug(requested))
+        if name is None and self._any_model:
+            name = self._by_slug[self._slug(requested)] = requested
+            self._models[name] = Model(name)
+            self.forget_status()
         if name is None:
             text = f"The requested endpoint {self._slug(requested)!r} does not exist."
             raise coded("404_model", 404, "endpoint_not_found", text)

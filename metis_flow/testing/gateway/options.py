@@ -109,11 +109,13 @@ class Options:
 
     Args:
         rule: answers a request: ``rule(body, n)`` gets the body as the upstream would (the model's exact name,
-            `stream` a bool) and the number of the answer from 0; returns what `Reply.of` takes, or an awaitable of it.
+            `stream` a bool) and the number of the answer from 0; returns what `Reply.of` takes, or an awaitable of it;
+            or raises a `Refusal`, which is answered as it is.
         upstream: base address of an OpenAI-compatible server (``http://…/v1``) that answers instead of a rule.
         upstream_key: its key; sent as a bearer token.
         speed: how much faster windows, caches and the upstream's time limit run.
         models: the cluster's models, in the status page's order.
+        any_model: whether every other name is a live model too, from when it is first asked for.
         limits: rates; None for none.
         latency: real seconds that an answer takes, where its reply says nothing else.
         timeout: gateway seconds after which the upstream is given up with 504.
@@ -130,6 +132,7 @@ class Options:
     upstream_key: str | None = None
     speed: float = 1.0
     models: Sequence[Model] = DEFAULT_MODELS
+    any_model: bool = False
     limits: Limits | None = field(default_factory=Limits)
     latency: float = 0.0
     timeout: float = 120.0

@@ -1,10 +1,17 @@
-"""The tasks that come with metis-flow. Each is self-contained: what it needs is imported and defined in its body."""
+"""Tasks that read and write rows."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from metis_flow.tasks.registry import task
+
+
+class Written(TypedDict):
+    """A file that was written."""
+
+    path: str
+    rows: int
 
 
 @task
@@ -31,6 +38,10 @@ def read_rows(path: str, numbers: bool = True) -> list[Any]:
 
     Raises:
         TaskFailed: there is no such file, its kind is not known, or it is damaged (with file and line).
+
+    Example:
+        uses: read_rows
+        with: {path: papers.csv}
     """
     import csv
     import io
@@ -132,7 +143,7 @@ def read_rows(path: str, numbers: bool = True) -> list[Any]:
 
 
 @task
-def write_rows(rows: list[Any], path: str, outputs_dir: str | None = None) -> dict[str, Any]:
+def write_rows(rows: list[Any], path: str, outputs_dir: str | None = None) -> Written:
     """Writes rows to a file in the run's ``outputs`` folder, whole or not at all.
 
     By the name's ending: ``.jsonl`` (one JSON value a line), ``.json`` (one list), ``.csv`` (objects of plain values;
@@ -150,6 +161,11 @@ def write_rows(rows: list[Any], path: str, outputs_dir: str | None = None) -> di
 
     Raises:
         TaskFailed: the path leads out of that folder or has another ending, or a row does not fit the format.
+
+    Example:
+        uses: write_rows
+        with: {rows: [{a: 1}, {a: 2}], path: table.csv}
+        gives: {path: table.csv, rows: 2}
     """
     import csv
     import io
@@ -216,55 +232,3 @@ def write_rows(rows: list[Any], path: str, outputs_dir: str | None = None) -> di
         os.unlink(name)
         raise
     return {"path": path, "rows": len(rows)}
-
-
-@task
-def join_text(texts: list[str], separator: str = "\n\n") -> str:
-    """Texts put together in order.
-
-    Args:
-        texts: the texts.
-        separator: what stands between two of them.
-
-    Raises:
-        TaskFailed: one of them is no text.
-    """
-    from metis_flow.errors import TaskFailed
-
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TaskFailed(
-                f"texts[{number}] is no text but {text!r:.60}",
-                hint="take the field that holds the text, such as steps.x.outputs | map(attribute='summary') | list",
-            )
-    return separator.join(texts)
-
-
-@task
-def count(values: list[Any]) -> dict[str, int]:
-    """How often each value occurs: the commonest first, equally common ones by name.
-
-    Args:
-        values: texts, numbers, true, false or null. Other than texts are named as JSON writes them, so the number 3
-            and the text "3" count together.
-
-    Returns:
-        An object: value to number of times. Empty for an empty list.
-
-    Raises:
-        TaskFailed: a value is a list or an object.
-    """
-    import json
-    from collections import Counter
-
-    from metis_flow.errors import TaskFailed
-
-    names = []
-    for number, value in enumerate(values):
-        if isinstance(value, list | dict):
-            raise TaskFailed(
-                f"values[{number}] is {'a list' if isinstance(value, list) else 'an object'}, which cannot be counted",
-                hint="take one field of it, such as steps.x.outputs | map(attribute='method') | list",
-            )
-        names.append(value if isinstance(value, str) else json.dumps(value))
-    return dict(sorted(Counter(names).items(), key=lambda pair: (-pair[1], pair[0])))

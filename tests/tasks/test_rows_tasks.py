@@ -1,4 +1,4 @@
-"""The tasks of the library."""
+"""The tasks that read and write rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from metis_flow.tasks import find_task
 
 read_rows = find_task("read_rows").func
 write_rows = find_task("write_rows").func
-join_text = find_task("join_text").func
-count = find_task("count").func
 
 
 @pytest.mark.parametrize(
@@ -172,19 +170,3 @@ def test_rows_that_do_not_fit(
         write_rows(rows=rows, path=path)
     assert caught.value.summary == message
     assert list(tmp_path.iterdir()) == []
-
-
-def test_join_text() -> None:
-    assert join_text(texts=["a", "b"]) == "a\n\nb"
-    assert join_text(texts=["a", "b"], separator=", ") == "a, b"
-    assert join_text(texts=[]) == ""
-    with pytest.raises(TaskFailed, match=r"^texts\[1\] is no text but \{'a': 1\}$"):
-        join_text(texts=["a", {"a": 1}])
-
-
-def test_count() -> None:
-    counts = count(values=["dft", "exp", "dft", 3, "3", None, True, "a"])
-    assert list(counts.items()) == [("3", 2), ("dft", 2), ("a", 1), ("exp", 1), ("null", 1), ("true", 1)]
-    assert count(values=[]) == {}
-    with pytest.raises(TaskFailed, match=r"^values\[0\] is a list, which cannot be counted$"):
-        count(values=[[1]])
