@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from metis_flow.workflow.load import load_workflow
 if TYPE_CHECKING:
     from metis_flow.engine.progress import Progress
     from metis_flow.inference.models import Wait
+    from metis_flow.plan.selection import Selection
 
 RUNS_DIR = Path("runs")
 
@@ -92,6 +93,11 @@ class Run:
         self._state = resume_run(self.folder, RunOptions(), failed=failed, accept=accept)
         return self
 
+    def _repr_html_(self) -> str:
+        from metis_flow.views.notebook import run_html
+
+        return run_html(self.folder)
+
     def __repr__(self) -> str:
         return f"<Run {self.id}: {self.status}>"
 
@@ -138,6 +144,10 @@ class Workflow:
         limit: int | None = None,
         wait: Wait | None = None,
         on_start: Callable[[Progress], None] | None = None,
+        time_limit: float | None = None,
+        cache: bool = True,
+        force: Iterable[str] = (),
+        selection: Selection | None = None,
     ) -> Run:
         """Run it to its end.
 
@@ -149,16 +159,36 @@ class Workflow:
             limit: cut each first fan-out to so many items.
             wait: wait for a login, and for models that are not live: ``coming`` (Starting or Queued) or ``any``.
             on_start: called with the run's counts, which then change as it goes on.
+            time_limit: seconds after which the run is stopped; it can be resumed.
+            cache: use results of earlier runs in `runs_dir`, where nothing that they depend on has changed.
+            force: steps whose instances run again all the same.
+            selection: the part of the workflow to run; None for all of it.
 
         Raises:
             ConfigError: the endpoint or the site is not there, or no model is named.
+            UsageError: a step that is named is not there.
         """
         from metis_flow.engine.options import RunOptions
         from metis_flow.engine.run import start_run
 
         plan = self.plan(params, limit=limit)
-        options = RunOptions(endpoint=endpoint, site=site, runs_dir=Path(runs_dir), wait=wait, on_start=on_start)
+        options = RunOptions(
+            endpoint=endpoint,
+            site=site,
+            runs_dir=Path(runs_dir),
+            wait=wait,
+            on_start=on_start,
+            time_limit=time_limit,
+            cache=cache,
+            forced=frozenset(force),
+            selection=selection,
+        )
         return Run(RunFolder(Path(start_run(plan, options).path)))
+
+    def _repr_html_(self) -> str:
+        from metis_flow.views.notebook import workflow_html
+
+        return workflow_html(self.definition)
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name}: {', '.join(self.definition.steps)}>"

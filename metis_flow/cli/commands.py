@@ -11,10 +11,10 @@ from metis_flow.errors import did_you_mean
 
 SUBJECTS = {
     "Workflows": ("workflow", ("init", "validate", "plan", "graph", "schema")),
-    "Running": ("running", ("run", "resume")),
-    "Runs and their records": ("record", ("runs", "status", "show", "errors", "logs")),
+    "Running": ("running", ("run", "resume", "cancel", "submit")),
+    "Runs and their records": ("record", ("runs", "status", "show", "errors", "logs", "report", "ui")),
     "Who answers": ("answers", ("auth", "models", "endpoints")),
-    "Where and what runs": ("setup", ("sites", "tasks", "gateway")),
+    "Where and what runs": ("setup", ("sites", "tasks", "doctor", "gateway")),
 }
 _MODULES = {name: f"metis_flow.cli.{package}.{name}" for package, names in SUBJECTS.values() for name in names}
 

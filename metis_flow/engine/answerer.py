@@ -8,8 +8,8 @@ from metis_flow.errors import ConfigError
 from metis_flow.inference.embedded import MODEL
 from metis_flow.inference.endpoints import EndpointConfig, find_endpoint, list_endpoints
 from metis_flow.plan.plan import Plan
-from metis_flow.workflow.definition import ChatDef
-from metis_flow.workflow.trees import Value, reads_only
+from metis_flow.workflow.definition import CallDef, ChatDef, StepDef
+from metis_flow.workflow.trees import reads_only
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,16 @@ def choose(plan: Plan, endpoint: str | None) -> Answerer | None:
 
 
 def step_models(plan: Plan, answerer: Answerer) -> dict[str, str | None]:
-    """The model of each chat step; None where an expression over the run decides."""
-    models: dict[str, str | None] = {}
-    for name, step in plan.workflow.steps.items():
-        if isinstance(step.body, ChatDef):
-            models[name] = answerer.forced_model or _static_model(plan, step.body) or answerer.default_model
-    return models
+    """The model of each step that asks one; None where an expression over the run decides."""
+    return {
+        name: answerer.forced_model or _static_model(plan, name, step) or answerer.default_model
+        for name, step in plan.asking.items()
+    }
 
 
 def remarks(plan: Plan, answerer: Answerer) -> list[str]:
     """What the user should know about who answers."""
-    named = {_static_model(plan, step.body) for step in plan.workflow.steps.values() if isinstance(step.body, ChatDef)}
+    named = {_static_model(plan, name, step) for name, step in plan.asking.items()}
     others = sorted(name for name in named if name is not None and name != answerer.forced_model)
     if answerer.forced_model is None or not others:
         return []
@@ -72,25 +71,24 @@ def remarks(plan: Plan, answerer: Answerer) -> list[str]:
     return [f"the endpoint '{answerer.endpoint.name}' has one model: {model} answers for {', '.join(others)}"]
 
 
-def _static_model(plan: Plan, body: ChatDef) -> str | None:
-    if body.model is None:
+def _static_model(plan: Plan, name: str, step: StepDef) -> str | None:
+    model = step.body.model if isinstance(step.body, ChatDef | CallDef) else None
+    if model is None or not reads_only(model, _known(name)):
         return None
-    if not reads_only(body.model, {"params"}):
-        return None
-    value = body.model.evaluate({"params": plan.params})
+    value = model.evaluate({"params": plan.params})
     return value if isinstance(value, str) else None
 
 
+def _known(name: str) -> frozenset[str]:
+    """What is known before the run of what a step's expressions read; a called workflow has parameters of its own."""
+    return frozenset() if "." in name else frozenset({"params"})
+
+
 def _require_models(plan: Plan, endpoint: EndpointConfig) -> None:
-    for name, step in plan.workflow.steps.items():
-        if not isinstance(step.body, ChatDef):
-            continue
-        if step.body.model is None or _is_null(plan, step.body.model):
+    for name, step in plan.asking.items():
+        model = step.body.model if isinstance(step.body, ChatDef | CallDef) else None
+        if model is None or (reads_only(model, _known(name)) and not model.evaluate({"params": plan.params})):
             hint = "add 'model: NAME' to the workflow; 'metis-flow models' lists them"
             raise ConfigError(
                 f"no model is named, and the endpoint '{endpoint.name}' has no default", where=name, hint=hint
             )
-
-
-def _is_null(plan: Plan, model: Value) -> bool:
-    return reads_only(model, {"params"}) and not model.evaluate({"params": plan.params})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from metis_flow.engine.stop import Stop
 from metis_flow.errors import EXIT_LIMIT
@@ -21,9 +22,21 @@ class Budget:
     limits: Limits
     calls: int = 0
     tokens: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def reached(self) -> Stop | None:
-        """Why no further call may be started; None where one may."""
+    def take_call(self) -> Stop | None:
+        """Count a call that is about to be made; or say why none may be. Safe from any thread."""
+        with self._lock:
+            stop = self._reached()
+            self.calls += stop is None
+            return stop
+
+    def add_tokens(self, count: int) -> None:
+        """Tokens of an answer. Safe from any thread."""
+        with self._lock:
+            self.tokens += count
+
+    def _reached(self) -> Stop | None:
         if self.limits.calls is not None and self.calls >= self.limits.calls:
             return _stop("calls", self.limits.calls)
         if self.limits.tokens is not None and self.tokens >= self.limits.tokens:

@@ -26,37 +26,60 @@ from metis_flow.units import format_duration
 TAIL_FRAMES = 6
 
 
-def run_call(task: CallTask) -> Outcome:
-    """Call the function of one instance; with a timeout in a process that can be ended."""
+Find = Callable[[CallTask], Callable[..., Any]]
+"""Finds the function of a task."""
+
+
+def run_call(task: CallTask, find: Find | None = None) -> Outcome:
+    """Call the function of one instance; with a timeout in a process that can be ended.
+
+    Args:
+        find: finds the function, where that has been done before; else it is looked for.
+    """
     if task.timeout is not None:
         return _in_process(task, task.timeout)
     began = time.time()
     try:
-        function = _function(task)
-        value = _call(task, function)
+        function = (find or find_function)(task)
+        signature = _signature(function)
+        own_only = _takes_outputs_dir(task, signature)
+        value = _call(task, function, signature, {"outputs_dir": task.outputs_dir} if own_only else {})
         check_schema(value, task.schema)
     except MetisFlowError as error:
         if error.where not in (None, task.label):  # a place in the user's own file: shown below the step's name
             error.detail = "\n".join(part for part in (error.where, error.detail) if part)
         error.where = task.label
         return Outcome(error=error, began=began, ended=time.time())
-    return Outcome(value=value, began=began, ended=time.time())
+    return Outcome(value=value, began=began, ended=time.time(), own_only=own_only)
 
 
-def _function(task: CallTask) -> Callable[..., Any]:
+def find_function(task: CallTask) -> Callable[..., Any]:
+    """The function of a task.
+
+    Raises:
+        MetisFlowError: it is not there, or cannot be loaded.
+    """
     folder = Path(task.workflow_folder)
     return find_task(task.target, folder).func if task.verb == "uses" else load_function(task.target, folder)
 
 
-def _call(task: CallTask, function: Callable[..., Any]) -> Any:
-    arguments = dict(task.arguments)
+def _signature(function: Callable[..., Any]) -> inspect.Signature | None:
     try:
-        signature: inspect.Signature | None = inspect.signature(function)
+        return inspect.signature(function)
     except (TypeError, ValueError):  # a builtin has none
-        signature = None
+        return None
+
+
+def _takes_outputs_dir(task: CallTask, signature: inspect.Signature | None) -> bool:
+    """Whether the function asks for the run's folder for results, and the step does not name another."""
+    return signature is not None and "outputs_dir" in signature.parameters and "outputs_dir" not in task.arguments
+
+
+def _call(
+    task: CallTask, function: Callable[..., Any], signature: inspect.Signature | None, given: dict[str, Any]
+) -> Any:
+    arguments = task.arguments | given
     if signature is not None:
-        if "outputs_dir" in signature.parameters and "outputs_dir" not in arguments:
-            arguments["outputs_dir"] = task.outputs_dir
         _check_arguments(task, signature, arguments)
     try:
         result = function(**arguments)

@@ -8,14 +8,33 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from metis_flow.engine.entries import Journal
 from metis_flow.engine.outcome import Outcome
-from metis_flow.errors import MetisFlowError, StepFailed
-from metis_flow.inference.answers import ChatRequest
+from metis_flow.errors import Cancelled, MetisFlowError, StepFailed
+from metis_flow.inference.answers import Answer, ChatRequest
 from metis_flow.inference.client import Inference
 from metis_flow.inference.errors import CallFailed
 from metis_flow.inference.structured import Ask, Exchange, ask
-from metis_flow.record.journal import JournalWriter
 from metis_flow.record.usage import Usage
+
+
+class Ending:
+    """A way to end a call from another thread, whether it has begun or not."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._task: asyncio.Task[Any] | None = None
+
+    def begin(self) -> None:
+        """The call begins, as the task that is running."""
+        self._task = asyncio.current_task()
+
+    def end(self) -> None:
+        """End the call. Safe from any thread."""
+        self.asked = True
+        task = self._task
+        if task is not None:
+            task.get_loop().call_soon_threadsafe(task.cancel)
 
 
 @dataclass(frozen=True)
@@ -26,6 +45,8 @@ class ChatTask:
         label: ``step@key``, for messages.
         entry: what the journal's ``done`` entry says besides the answer.
         timeout: seconds for each call, from sending on.
+        is_end: whether a valid answer is the instance's end; else another round follows.
+        keeps_messages: whether the conversation is handed on with the answer.
     """
 
     label: str
@@ -36,7 +57,10 @@ class ChatTask:
     entry: dict[str, Any]
     timeout: float | None
     inference: Inference = field(repr=False)
-    journal: JournalWriter = field(repr=False)
+    journal: Journal = field(repr=False)
+    is_end: Callable[[Any], bool] = lambda output: True
+    keeps_messages: bool = False
+    ending: Ending = field(default_factory=Ending, repr=False)
 
 
 async def run_chat(task: ChatTask) -> Outcome:
@@ -49,18 +73,32 @@ async def run_chat(task: ChatTask) -> Outcome:
     async def keep(exchange: Exchange) -> None:
         nonlocal calls, usage
         calls, usage = calls + 1, usage + exchange.answer.usage
-        await _durable(task.journal, _entry(task, exchange, began))
+        await durable(task.journal, _entry(task, exchange, began))
 
+    task.ending.begin()
     try:
+        if task.ending.asked:
+            raise asyncio.CancelledError
         exchange = await ask(task.inference, question, keep)
-        return Outcome(value=exchange.output, began=began, ended=time.time(), durable=True, calls=calls, usage=usage)
+        messages = (*exchange.messages, said(exchange.answer)) if task.keeps_messages else None
+        return Outcome(
+            value=exchange.output,
+            began=began,
+            ended=time.time(),
+            durable=True,
+            calls=calls,
+            usage=usage,
+            messages=messages,
+        )
     except MetisFlowError as failure:
         error: MetisFlowError = failure
         error.where = error.where or task.label
         if isinstance(failure, CallFailed) and failure.answer is not None:  # it was paid for, and is of no use
             await keep(Exchange(calls, task.request.messages, failure.answer, None, failure.summary))
     except asyncio.CancelledError:
-        raise
+        if not task.ending.asked:
+            raise
+        error = Cancelled("it was taken back", where=task.label)
     except Exception as failure:  # a fault of ours: it must still end as this instance's failure
         error = StepFailed(
             f"{type(failure).__name__}: {failure}", where=task.label, hint="this is a fault of metis-flow"
@@ -70,12 +108,23 @@ async def run_chat(task: ChatTask) -> Outcome:
 
 def _entry(task: ChatTask, exchange: Exchange, began: float) -> dict[str, Any]:
     """A ``done`` entry for a valid answer; a ``call`` entry for one that was paid for and is of no use."""
+    call = said_in(exchange, task.request)
+    if exchange.problem is not None:
+        ids = {name: task.entry[name] for name in ("step", "key", "attempt")}
+        return {"e": "call", **ids, **call, "problem": exchange.problem}
+    kind = "done" if task.is_end(exchange.output) else "answer"
+    times = {"t0": began, "t1": time.time()}
+    return {"e": kind, **task.entry, **times, "output": exchange.output, "kind": "json", "call": call}
+
+
+def said_in(exchange: Exchange, request: ChatRequest) -> dict[str, Any]:
+    """What was asked and answered, for the journal."""
     answer = exchange.answer
     call: dict[str, Any] = {
         "n": exchange.n,
-        "model": task.request.model,
+        "model": request.model,
         "messages": exchange.messages,
-        "settings": task.request.settings,
+        "settings": request.settings,
         "text": answer.text,
         "finish": answer.finish_reason,
         "usage": answer.usage.as_json(),
@@ -83,16 +132,18 @@ def _entry(task: ChatTask, exchange: Exchange, began: float) -> dict[str, Any]:
     }
     if answer.reasoning:
         call["reasoning"] = answer.reasoning
-    if answer.model != task.request.model:
+    if answer.model != request.model:
         call["answered_by"] = answer.model
-    if exchange.problem is not None:
-        ids = {name: task.entry[name] for name in ("step", "key", "attempt")}
-        return {"e": "call", **ids, **call, "problem": exchange.problem}
-    now = time.time()
-    return {"e": "done", **task.entry, "t0": began, "t1": now, "output": exchange.output, "kind": "json", "call": call}
+    return call
 
 
-async def _durable(journal: JournalWriter, entry: dict[str, Any]) -> None:
+def said(answer: Answer) -> dict[str, Any]:
+    """An answer as a message of a conversation."""
+    return {"role": "assistant", "content": answer.text}
+
+
+async def durable(journal: Journal, entry: dict[str, Any]) -> None:
+    """Write an entry; return once it is durable."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from metis_flow.engine.outcome import Outcome
 from metis_flow.engine.scope import to_journal
 from metis_flow.engine.steprun import Instance, StepRun
 
-_SHARED = ("output", "kind", "folder", "cached", "t0", "t1")
+_SHARED = ("output", "kind")
+
+
+class Journal(Protocol):
+    """Where entries go: a `JournalWriter`, or nothing, where a run is only thought of."""
+
+    def append(self, entry: Mapping[str, Any], on_durable: Callable[[], None] | None = None) -> None:
+        """Take an entry to be written; call back once it is durable."""
 
 
 def identity(instance: Instance) -> dict[str, Any]:
@@ -19,20 +26,55 @@ def identity(instance: Instance) -> dict[str, Any]:
     return {"step": instance.step.name, "key": item.key, "address": instance.address, "index": item.index}
 
 
-def ended(instance: Instance, outcome: Outcome) -> dict[str, Any]:
-    """An attempt ended, well or not."""
+def ended(instance: Instance, outcome: Outcome, *, final: bool = True) -> dict[str, Any]:
+    """An attempt ended, well or not.
+
+    Args:
+        final: whether a failure is the instance's end, and not followed by another attempt.
+    """
     entry = {**(instance.entry or identity(instance)), "t0": outcome.began, "t1": outcome.ended}
     entry.setdefault("attempt", instance.attempt)
     if outcome.folder is not None:
         entry["folder"] = outcome.folder
+    if outcome.is_inside:
+        entry["inside"] = {"calls": outcome.calls, "usage": outcome.usage.as_json()}
     if outcome.error is not None:
-        return {"e": "failed", **entry, "error": outcome.error.as_dict(), "final": True}
+        kept = {"output": to_journal(outcome.value), "kind": outcome.kind} if outcome.value is not None else {}
+        return {"e": "failed", **entry, **kept, "error": outcome.error.as_dict(), "final": final}
+    if outcome.own_only:
+        entry["own"] = True
     return {"e": "done", **entry, "output": to_journal(outcome.value), "kind": outcome.kind}
 
 
-def taken(instance: Instance, earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """A result of an earlier run stands for this instance."""
-    return {"e": "done", **instance.entry, **{name: earlier[name] for name in _SHARED if name in earlier}}
+def answered(instance: Instance, outcome: Outcome) -> dict[str, Any]:
+    """A round gave something that is not the instance's end yet."""
+    times = {"t0": outcome.began, "t1": outcome.ended}
+    return {"e": "answer", **instance.entry, **times, "output": to_journal(outcome.value), "kind": outcome.kind}
+
+
+def taken(
+    instance: Instance, earlier: Mapping[str, Any], run: str | None, messages: Sequence[Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    """A result that was made earlier stands for this instance.
+
+    Args:
+        run: the earlier run that made it; None where it is of this run.
+        messages: the conversation that led to it, where something reads that.
+    """
+    now = time.time()
+    more: dict[str, Any] = {"cached": {"run": run}} if run is not None else {}
+    if messages is not None:
+        more["messages"] = list(messages)
+    shared = {name: earlier[name] for name in _SHARED if name in earlier}
+    return {"e": "done", **instance.entry, "t0": now, "t1": now, **shared, **more}
+
+
+def conversation_of(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The conversation that led to a result, its answer last; empty for what came from no model."""
+    if "messages" in entry:
+        return list(entry["messages"])
+    call = entry.get("call")
+    return [] if call is None else [*call["messages"], {"role": "assistant", "content": call["text"]}]
 
 
 def skipped(instance: Instance, reason: str) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from metis_flow.engine.scope import status_functions
+from metis_flow.engine.scope import Result, status_functions
 from metis_flow.engine.steprun import Instance, StepRun
 from metis_flow.errors import UpstreamFailed
+from metis_flow.plan.combinations import combinations_of
 from metis_flow.plan.graph import Graph
-from metis_flow.plan.items import ONLY, Item, items_of, known_length
+from metis_flow.plan.items import Item
+from metis_flow.plan.plan import items_of_step
 
 Steps = Mapping[str, StepRun]
 
@@ -73,24 +75,30 @@ def items_for(
     """The items of a step, None where they come one by one from another; and how many, None where nobody knows.
 
     Raises:
-        ExpressionFailed: ``foreach`` cannot be evaluated, or gives no list, object or range.
+        ExpressionFailed: ``foreach``, an axis of the matrix or ``repeat`` cannot be evaluated, or gives something else.
     """
     definition = step.definition
-    if definition.foreach is None:
-        return iter([ONLY]), 1
     if definition.upstream is not None:
         source = steps[definition.upstream.step]
         if not follows:  # it refers to the whole of the step too, which has ended by now
             step.backlog.extend(sorted(source.kept, key=lambda result: result.item.index))
-        return None, source.progress.total
-    collection = definition.foreach.evaluate(step.base)
-    total = known_length(collection)
-    items = items_of(collection, step.name)
-    if limit is None:
+        size, total = combinations_of(definition, step.base).size, source.progress.total
+        return None, None if size is None or total is None else size * total
+    items, total = items_of_step(definition, step.base)
+    if limit is None or not definition.is_fan_out:
         return items, total
     if total is not None and total > limit:
         step.progress.uncut = total
     return islice(items, limit), None if total is None else min(total, limit)
+
+
+def arriving(step: StepRun, result: Result) -> Iterator[Item]:
+    """The items that come of one result of the step that is followed: one, or as many as matrix and repeat make."""
+    followed = step.definition.upstream
+    assert followed is not None
+    value = result.output if followed.field == "outputs" else result.as_row()
+    item = Item(result.item.index, result.item.key, value)
+    return combinations_of(step.definition, step.base).of(item)
 
 
 def reason_to_skip(instance: Instance) -> str | None:

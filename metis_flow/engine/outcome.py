@@ -6,16 +6,18 @@ A failure comes back as a value: Parsl would turn a raised error into a dependen
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from metis_flow.engine.stop import Stop
 from metis_flow.errors import MetisFlowError, StepFailed, WorkerLost
 from metis_flow.record.usage import Usage
 from metis_flow.workflow.outputs import OutputSpec
 from metis_flow.workflow.values import FileRef
 
-_LOST = frozenset({"WorkerLost", "ManagerLost", "BadStateException"})
+_LOST = frozenset({"WorkerLost", "ManagerLost"})
 """Parsl's errors for a process or a node that went away, by name: importing them here would cost every start."""
 
 OutputKind = Literal["json", "file", "files"]
@@ -33,6 +35,10 @@ class Outcome:
         durable: whether the journal has it already.
         calls: answers received for it, those that had to be repaired included.
         usage: tokens of these.
+        messages: the conversation that led to it, its answer last, where something reads that.
+        stop: why a workflow that was called was stopped, and with it the run that called it.
+        is_inside: whether calls and usage are those of a workflow that was called, which its own record holds.
+        own_only: whether it is of no use to other runs, because it wrote into this one's outputs.
     """
 
     value: Any = None
@@ -43,6 +49,10 @@ class Outcome:
     durable: bool = False
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
+    messages: tuple[Mapping[str, Any], ...] | None = None
+    own_only: bool = False
+    is_inside: bool = False
+    stop: Stop | None = None
 
     @property
     def kind(self) -> OutputKind:
@@ -65,7 +75,8 @@ def outcome_of(future: Future[Outcome], address: str) -> Outcome:
     if type(error).__name__ in _LOST:
         failure: MetisFlowError = WorkerLost(f"the worker that ran it was lost: {words}", where=address)
     else:
-        failure = StepFailed(f"Parsl could not run it: {words}", where=address)
+        detail = str(error)[:4000] if len(str(error)) > 300 else None
+        failure = StepFailed(f"Parsl could not run it: {words}", where=address, detail=detail)
     return Outcome(error=failure, began=now, ended=now)
 
 

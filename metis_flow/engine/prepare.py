@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metis_flow.engine.asking import AskingTask, Consult
 from metis_flow.engine.chat import ChatTask
+from metis_flow.engine.entries import Journal
 from metis_flow.engine.outcome import CallTask, ShellTask
 from metis_flow.engine.scope import plain
-from metis_flow.errors import ConfigError, ExpressionFailed, StepFailed
+from metis_flow.engine.sharing import repetition, settings_of, why_call_own_only, why_own_only
+from metis_flow.engine.subrun import SubTask
+from metis_flow.engine.wording import argument_text, file_text, message_text
+from metis_flow.errors import ConfigError, ExpressionFailed, TaskFailed
 from metis_flow.inference.answers import ChatRequest
 from metis_flow.inference.client import Inference
-from metis_flow.plan.content import ContentKey, Contents
+from metis_flow.inference.json_answers import schema_error
+from metis_flow.plan.content import ContentKey, Contents, has_path
 from metis_flow.plan.items import Item
-from metis_flow.plan.plan import Plan, StepPlan
+from metis_flow.plan.plan import Plan, StepPlan, make_plan
 from metis_flow.record.folder import RunFolder
-from metis_flow.record.journal import JournalWriter
-from metis_flow.workflow.definition import CallDef, ChatDef, FileDef, ShellDef, StepDef
+from metis_flow.tasks import find_task
+from metis_flow.workflow.definition import CallDef, ChatDef, FileDef, ShellDef, StepDef, WorkflowCallDef
 from metis_flow.workflow.functions import address_of
+from metis_flow.workflow.trees import Value
 from metis_flow.workflow.values import FileRef, PathParam
-
-MAX_ARGUMENT_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,15 @@ class Prepared:
     """An instance ready to be submitted.
 
     Attributes:
-        executor: ``chat`` or ``work``.
-        payload: makes the app's payload from what the journal's entry will say of the instance.
+        content: what its result depends on.
+        payload: makes the app's payload from what the journal's entries say of the instance, and who knows answers
+            that are there already.
+        own_only: why no other run may use its result; None where one may.
     """
 
-    executor: str
     content: ContentKey
-    payload: Callable[[dict[str, Any]], Any]
+    payload: Callable[[dict[str, Any], Consult], Any]
+    own_only: str | None = None
 
 
 class Preparer:
@@ -51,7 +57,7 @@ class Preparer:
         self,
         plan: Plan,
         folder: RunFolder,
-        journal: JournalWriter,
+        journal: Journal,
         inference: Inference | None,
         *,
         default_model: str | None,
@@ -79,13 +85,15 @@ class Preparer:
             return self._chat(step.step, body, label, scope)
         if isinstance(body, ShellDef):
             return self._shell(step.step, body, item, label, scope, many)
-        return self._call(step, body, label, scope)
+        if isinstance(body, WorkflowCallDef):
+            return self._workflow(step.step, body, item, label, scope, many)
+        return self._asking(step, body, label, scope) if step.step.asks else self._call(step, body, label, scope)
 
     def _chat(self, step: StepDef, body: ChatDef, label: str, scope: Mapping[str, Any]) -> Prepared:
-        messages = [{"role": role, "content": _text(content.evaluate(scope), role)} for role, content in body.messages]
-        settings = {name: value.evaluate(scope) for name, value in body.settings.items()}
-        settings.update(settings.pop("extra", None) or {})
-        settings = {name: value for name, value in settings.items() if value is not None}
+        messages = [
+            {"role": role, "content": message_text(content, role)} for role, content in body.conversation(scope)
+        ]
+        settings = self._seeded(step, body.settings, scope)
         model = self._model(body, label, scope)
         check = self._check(step, scope)
         parts = {
@@ -94,11 +102,11 @@ class Preparer:
             "settings": settings,
             "schema": step.output.schema,
             "check": self._check_part(step, scope),
+            **repetition(step, scope),
         }
-        inference = self._inference
-        assert inference is not None
 
-        def payload(entry: dict[str, Any]) -> ChatTask:
+        def payload(entry: dict[str, Any], consult: Consult) -> ChatTask:
+            assert self._inference is not None
             return ChatTask(
                 label=label,
                 request=ChatRequest(model, messages, settings),
@@ -107,13 +115,22 @@ class Preparer:
                 check=check,
                 entry=entry,
                 timeout=step.timeout,
-                inference=inference,
+                inference=self._inference,
                 journal=self._journal,
+                is_end=lambda output: self.is_last_round(step, scope, output),
+                keeps_messages=step.name in self._plan.conversations,
             )
 
-        return Prepared("chat", self._contents.key(parts), payload)
+        return Prepared(self._contents.key(parts), payload, why_own_only(step, settings))
 
-    def _model(self, body: ChatDef, label: str, scope: Mapping[str, Any]) -> str:
+    def _seeded(self, step: StepDef, values: Mapping[str, Value], scope: Mapping[str, Any]) -> dict[str, Any]:
+        """The model's settings for one instance, with a seed of its own in each repeat and round."""
+        settings = settings_of(values, scope)
+        if isinstance(settings.get("seed"), int):
+            settings["seed"] += sum(repetition(step, scope).values())
+        return settings
+
+    def _model(self, body: ChatDef | CallDef, label: str, scope: Mapping[str, Any]) -> str:
         if self._forced_model is not None:
             return self._forced_model
         model = (body.model.evaluate(scope) if body.model is not None else None) or self._default_model
@@ -151,23 +168,37 @@ class Preparer:
             "steps": sorted([ref.step, ref.field, scope["steps"][ref.step][ref.field]] for ref in step.check.refs),
         }
 
-    def _named_files(self, step: StepDef) -> dict[str, Any]:
-        """For the content key: path parameters that stand inside a longer text, where only their name would count."""
+    def _named_files(self, step: StepDef, scope: Mapping[str, Any]) -> dict[str, Any]:
+        """For the content key: paths that may stand inside a longer text, where only their name would count."""
         named = {path[7:] for path in step.paths if path.startswith("params.")}
-        return {name: value for name in sorted(named) if isinstance(value := self._plan.params.get(name), PathParam)}
+        found = {name: value for name in sorted(named) if isinstance(value := self._plan.params.get(name), PathParam)}
+        own = {name: scope.get(name) for name in (step.item, "matrix") if step.is_fan_out}
+        return found | {f"{name} of the item": value for name, value in own.items() if has_path(value)}
 
     def check_output(self, step: StepDef, scope: Mapping[str, Any], output: Any) -> str | None:
         """What is wrong with an output by the step's own ``check``; None where it holds or there is none."""
         check = self._check(step, scope)
         return None if check is None else check(output)
 
+    def is_last_round(self, step: StepDef, scope: Mapping[str, Any], output: Any) -> bool:
+        """Whether an output is the end of its instance: ``until`` holds of it, or there is none.
+
+        One that cannot be asked does not hold: an output that was paid for is no reason to fail.
+        """
+        if step.until is None:
+            return True
+        try:
+            return bool(step.until.evaluate({**scope, "output": output}))
+        except ExpressionFailed:
+            return False
+
     def _shell(
         self, step: StepDef, body: ShellDef, item: Item, label: str, scope: Mapping[str, Any], many: bool
     ) -> Prepared:
         env_values = {name: value.evaluate(scope) for name, value in body.env.items()}
         arg_values = [value.evaluate(scope) for value in body.args]
-        env = {name: _word(value, f"env.{name}") for name, value in env_values.items()}
-        args = tuple(_word(value, f"args[{index}]") for index, value in enumerate(arg_values))
+        env = {name: argument_text(value, f"env.{name}") for name, value in env_values.items()}
+        args = tuple(argument_text(value, f"args[{index}]") for index, value in enumerate(arg_values))
         stdin = None if body.stdin is None else body.stdin.evaluate(scope)
         links, contents, file_values = self._files(body.files, scope)
         parts = {
@@ -178,8 +209,9 @@ class Preparer:
             "stdin": stdin,
             "files": file_values,
             "output": [step.output.source, step.output.file, step.output.schema],
-            "named": self._named_files(step),
+            "named": self._named_files(step, scope),
             "check": self._check_part(step, scope),
+            **repetition(step, scope),
         }
         name = "instance" if item.key is None else address_of(item.key)
         task = ShellTask(
@@ -189,14 +221,14 @@ class Preparer:
             script=body.script,
             env=env,
             args=args,
-            stdin=None if body.stdin is None else _content(stdin),
+            stdin=None if body.stdin is None else file_text(stdin),
             links=links,
             contents=contents,
             secrets=body.secrets,
             output=step.output,
             timeout=step.timeout,
         )
-        return Prepared("work", self._contents.key(parts), lambda entry: task)
+        return Prepared(self._contents.key(parts), lambda entry, consult: task, why_own_only(step))
 
     def _files(
         self, files: tuple[FileDef, ...], scope: Mapping[str, Any]
@@ -216,9 +248,73 @@ class Preparer:
                 links.append((file.name, value.path))
                 values[file.name] = {"link": value.sha256}
             else:
-                contents.append((file.name, _content(value)))
+                contents.append((file.name, file_text(value)))
                 values[file.name] = {"content": value}
         return tuple(links), tuple(contents), values
+
+    def _asking(self, step: StepPlan, body: CallDef, label: str, scope: Mapping[str, Any]) -> Prepared:
+        task = find_task(body.target, self._plan.workflow.folder)
+        arguments = plain(body.arguments.evaluate(scope))
+        problem = schema_error(arguments, task.parameters)
+        if problem is not None:
+            raise TaskFailed(
+                f"'with' does not fit the task: {problem}", where=label, hint=f"metis-flow tasks show {task.name}"
+            )
+        settings = self._seeded(step.step, body.settings, scope)
+        model = self._model(body, label, scope)
+        parts = {
+            "function": body.target,
+            "source": step.source_hash,
+            "with": arguments,
+            "model": model,
+            "settings": settings,
+            "named": self._named_files(step.step, scope),
+            "schema": step.step.output.schema,
+            "check": self._check_part(step.step, scope),
+            **repetition(step.step, scope),
+        }
+
+        def payload(entry: dict[str, Any], consult: Consult) -> AskingTask:
+            assert self._inference is not None
+            return AskingTask(
+                label=label,
+                task=task,
+                arguments=arguments,
+                model=model,
+                settings=settings,
+                schema=step.step.output.schema,
+                repair=step.step.repair,
+                entry=entry,
+                timeout=step.step.timeout,
+                consult=consult,
+                inference=self._inference,
+                journal=self._journal,
+            )
+
+        return Prepared(self._contents.key(parts), payload, why_own_only(step.step, settings))
+
+    def _workflow(
+        self, step: StepDef, body: WorkflowCallDef, item: Item, label: str, scope: Mapping[str, Any], many: bool
+    ) -> Prepared:
+        values = body.bind(scope)
+        plan = make_plan(body.child, values)
+        parts = {
+            "workflow": [body.child.document.text, body.child.included],
+            "source": {name: inner.source_hash for name, inner in plan.steps.items()},
+            "with": values,
+            "model": [self._default_model, self._forced_model],
+            "schema": step.output.schema,
+            "check": self._check_part(step, scope),
+            **repetition(step, scope),
+        }
+        name = "instance" if item.key is None else address_of(item.key)
+        folder = self._folder.instance_folder(step.name, name, many=many)
+
+        def payload(entry: dict[str, Any], consult: Consult) -> SubTask:
+            place = folder / f"round-{scope['round']}" if step.until is not None else folder
+            return SubTask(label, plan, place, str(place.relative_to(self._folder.path)), step.output.schema)
+
+        return Prepared(self._contents.key(parts), payload, why_call_own_only(plan))
 
     def _call(self, step: StepPlan, body: CallDef, label: str, scope: Mapping[str, Any]) -> Prepared:
         arguments = body.arguments.evaluate(scope)
@@ -226,9 +322,10 @@ class Preparer:
             "function": body.target,
             "source": step.source_hash,
             "with": arguments,
-            "named": self._named_files(step.step),
+            "named": self._named_files(step.step, scope),
             "schema": step.step.output.schema,
             "check": self._check_part(step.step, scope),
+            **repetition(step.step, scope),
         }
         task = CallTask(
             label=label,
@@ -240,44 +337,4 @@ class Preparer:
             schema=step.step.output.schema,
             timeout=step.step.timeout,
         )
-        return Prepared("work", self._contents.key(parts), lambda entry: task)
-
-
-def _text(value: Any, role: str) -> str:
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    raise ExpressionFailed(
-        f"the {role} message is a list, an object or null", hint="say how: json(x), lines(x) or join(x, ', ')"
-    )
-
-
-def _content(value: Any) -> str:
-    """What a file or standard input gets: text as it is, anything else as JSON."""
-    if isinstance(value, str):
-        return str(value)
-    return json.dumps(plain(value), ensure_ascii=False, indent=1) + "\n"
-
-
-def _word(value: Any, place: str) -> str:
-    """A value for an environment variable or an argument."""
-    if value is None:
-        text = ""
-    elif isinstance(value, str | FileRef):
-        text = str(value)
-    elif isinstance(value, bool | int | float):
-        text = json.dumps(value)
-    else:
-        hint = "say how: json(x), lines(x) or join(x, ', '); or pass it by 'stdin' or 'files'"
-        raise ExpressionFailed(f"'{place}' is a list or an object", hint=hint)
-    if "\x00" in text:
-        raise StepFailed(f"'{place}' holds a NUL character", hint="pass it by 'stdin' or 'files'")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        problem = f"'{place}' holds half a character (a lone surrogate)"
-        raise StepFailed(problem, hint="pass it by 'stdin' or 'files'") from None
-    if size > MAX_ARGUMENT_BYTES:
-        raise StepFailed(f"'{place}' is longer than 128 KiB", hint="pass it by 'stdin' or 'files'")
-    return text
+        return Prepared(self._contents.key(parts), lambda entry, consult: task, why_own_only(step.step))

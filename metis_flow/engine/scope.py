@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +19,35 @@ class Result:
         status: ``done``, ``failed`` or ``skipped``.
         output: None unless done.
         error: ``{kind, summary, where, hint, detail}`` where it failed.
+        messages: the conversation of a chat, its answer last; None unless done, and where nothing reads it.
     """
 
     item: Item
     status: str
     output: Any = None
     error: Mapping[str, Any] | None = None
+    messages: Sequence[Mapping[str, Any]] | None = None
 
     def as_row(self) -> dict[str, Any]:
         """The row of ``steps.x.results``."""
-        return {"key": self.item.key, "status": self.status, "output": self.output, "error": self.error}
+        row = {"key": self.item.key, "status": self.status, "output": self.output, "error": self.error}
+        return row if self.messages is None else Row(row, self.messages)
+
+
+class Row(dict[str, Any]):
+    """A row of results that also knows ``messages``, where it is asked for them.
+
+    They are no part of the row as a value: what takes rows whole does not get all that was said.
+    """
+
+    def __init__(self, row: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(row)
+        self._messages = messages
+
+    def __missing__(self, name: str) -> Any:
+        if name == "messages":
+            return self._messages
+        raise KeyError(name)
 
 
 def step_view(step: StepDef, status: str, results: Iterable[Result], error: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -42,20 +61,28 @@ def step_view(step: StepDef, status: str, results: Iterable[Result], error: Mapp
             "results": [result.as_row() for result in ordered],
         }
     only = next(iter(results), None)
-    return {
+    view = {
         "status": status,
         "error": only.error if only is not None else error,
         "output": only.output if only is not None else None,
     }
+    return view if only is None or only.messages is None else view | {"messages": list(only.messages)}
 
 
 def instance_scope(base: Mapping[str, Any], step: StepDef, item: Item) -> dict[str, Any]:
     """The scope of one instance."""
     scope = dict(base)
-    if step.is_fan_out:
+    if step.foreach is not None:
         scope[step.item] = item.value
+    if step.is_fan_out:
+        scope.update(item.names)
         scope["key"] = item.key
     return scope
+
+
+def round_scope(scope: Mapping[str, Any], number: int, previous: Any) -> dict[str, Any]:
+    """The scope of one round of a step with ``until``: its number from 0, and the output before it (null at first)."""
+    return {**scope, "round": number, "previous": previous}
 
 
 def status_functions(*, upstream_failed: bool) -> dict[str, Any]:

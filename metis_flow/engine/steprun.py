@@ -9,9 +9,12 @@ from typing import Any, Literal
 
 from metis_flow.engine.progress import StepProgress
 from metis_flow.engine.scope import Result, step_view
+from metis_flow.errors import Cancelled
 from metis_flow.plan.items import Item, Keys, address
 from metis_flow.plan.plan import StepPlan
+from metis_flow.plan.selection import Role
 from metis_flow.workflow.definition import StepDef
+from metis_flow.workflow.functions import address_of
 
 StepStatus = Literal["waiting", "open", "done", "failed", "skipped"]
 
@@ -22,6 +25,9 @@ class Instance:
 
     Attributes:
         upstream: how the instance ended that it follows, where its step goes item by item.
+        attempt: the try that it is at, from 1.
+        round: with ``until``, the round that it is at, from 0; previous: the output of the round before.
+        entry: what its entries in the journal have in common.
     """
 
     step: StepRun
@@ -29,7 +35,15 @@ class Instance:
     scope: Mapping[str, Any]
     upstream: Result | None = None
     attempt: int = 1
+    round: int = 0
+    previous: Any = None
     entry: dict[str, Any] = field(default_factory=dict)
+
+    def is_called(self, step: str, word: str | None) -> bool:
+        """Whether it is meant by ``step@word``, with a key or the short form of one; by ``step`` if word is None."""
+        if self.step.name != step:
+            return False
+        return word is None or (self.item.key is not None and word in (self.item.key, address_of(self.item.key)))
 
     @property
     def address(self) -> str:
@@ -44,20 +58,29 @@ class StepRun:
     Attributes:
         base: the scope that all its instances share, once it is open.
         items: what ``foreach`` gave, as an iterator; None where items come one by one from another step.
-        backlog: items that have come from the step that it follows.
+        backlog: results that have come from the step that it follows.
+        arriving: the one of these that is being turned into items, and the items that are left of it.
+        keep: whether its results are needed later; keeps_messages: with the conversations that led to them.
         kept: how instances ended, where something needs them later.
         after_failure: it was skipped because something above it failed.
         upstream_failed: something above it failed, and its ``if`` did not mind.
         error: why it failed as a whole.
+        held: there is not enough time left for another instance.
+        cancelled: keys, or short forms of them, of instances that the user took back; with None among them, all.
+        cancel_error: what becomes of these.
     """
 
     plan: StepPlan
     progress: StepProgress
     keep: bool
+    keeps_messages: bool
+    executor: str
+    role: Role = "run"
     status: StepStatus = "waiting"
     base: dict[str, Any] = field(default_factory=dict)
     items: Iterator[Item] | None = None
     backlog: deque[Result] = field(default_factory=deque)
+    arriving: tuple[Result, Iterator[Item]] | None = None
     kept: list[Result] = field(default_factory=list)
     keys: Keys | None = None
     in_flight: int = 0
@@ -66,6 +89,9 @@ class StepRun:
     upstream_failed: bool = False
     skipped_by_failure: int = 0
     error: Mapping[str, Any] | None = None
+    held: bool = False
+    cancelled: set[str | None] = field(default_factory=set)
+    cancel_error: Cancelled | None = None
 
     @property
     def name(self) -> str:
@@ -81,6 +107,15 @@ class StepRun:
     def is_closed(self) -> bool:
         """Whether it has ended, one way or another."""
         return self.status in ("done", "failed", "skipped")
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """How long an instance takes: as long as those seen so far, else no longer than its ``timeout``."""
+        return self.progress.median if self.progress.median is not None else self.definition.timeout
+
+    def is_cancelled(self, instance: Instance) -> bool:
+        """Whether the user took an instance back that has not begun."""
+        return any(instance.is_called(self.name, word) for word in self.cancelled)
 
     def is_behind(self, most: int) -> bool:
         """Whether items pile up before it. A step that has not begun holds nobody up: what it waits for may be next."""

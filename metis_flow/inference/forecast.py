@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from metis_flow.inference.endpoints import EndpointConfig
 from metis_flow.inference.estimates import FIRST_RATIO
-from metis_flow.plan.items import ONLY, Item, items_of
-from metis_flow.plan.plan import Plan, StepPlan, with_key
+from metis_flow.plan.combinations import combinations_of
+from metis_flow.plan.plan import Plan, StepPlan, items_of_step, with_key
 from metis_flow.workflow.definition import ChatDef, StepDef
 from metis_flow.workflow.trees import Constant, Value, reads_only, templates
 
@@ -23,13 +23,14 @@ _EXPRESSION = re.compile(r"\$\{[{%].*?[}%]\}", re.DOTALL)
 
 @dataclass(frozen=True)
 class StepForecast:
-    """What one chat step will ask for.
+    """What one step will ask for.
 
     Attributes:
-        calls: repairs left out; None where an earlier step decides.
-        prompt_tokens: of all its calls, from the length of the prompts; only of what is known before the run.
-        answer_tokens: at most, from ``max_tokens``; None where nothing bounds it.
-        complete: whether the prompts are known whole, and not filled by earlier steps.
+        calls: repairs and further rounds of ``until`` left out; None where an earlier step, a task or another
+            workflow decides.
+        prompt_tokens: of these calls, from the length of the prompts; only of what is known before the run.
+        answer_tokens: at most, from ``max_tokens`` and ``max_rounds``; None where nothing bounds it.
+        complete: whether the calls and their prompts are known whole, and not decided by earlier steps or rounds.
     """
 
     step: str
@@ -44,7 +45,7 @@ class Forecast:
     """What a plan will ask for.
 
     Attributes:
-        steps: the chat steps, in order.
+        steps: those that ask, in the order of the file; a step of a workflow that it calls as ``step.their_step``.
         minutes: the least time that the endpoint's rates allow for the calls and prompts that are known; None where
             it has no rates.
         most_minutes: the same where every answer is as long as it may be; None where that is not bounded.
@@ -78,7 +79,7 @@ class Forecast:
 
 def forecast(plan: Plan, endpoint: EndpointConfig) -> Forecast:
     """What a run of a plan will ask of an endpoint."""
-    steps = tuple(_forecast_step(plan, step) for step in plan.steps.values() if step.step.verb == "chat")
+    steps = tuple(_forecast_step(plan, name) for name in plan.asking)
     known = Forecast(steps, None, None)
     least = _minutes(endpoint, known.calls, known.prompt_tokens)
     answers = known.answer_tokens
@@ -97,46 +98,58 @@ def _minutes(endpoint: EndpointConfig, calls: int, tokens: int) -> float | None:
     return max(bounds, default=None)
 
 
-def _forecast_step(plan: Plan, step: StepPlan) -> StepForecast:
-    body = step.step.body
-    assert isinstance(body, ChatDef)
+def _forecast_step(plan: Plan, name: str) -> StepForecast:
+    body = plan.asking[name].body
+    if name not in plan.steps or not isinstance(body, ChatDef):
+        # how often a task asks is its own affair, and a workflow that is called has its parameters only in the run
+        return StepForecast(name, None, 0, None, complete=False)
+    step = plan.steps[name]
     calls = _count(plan, step)
     characters, complete = _prompt_characters(plan, step, body, calls)
     bound = _static(body.settings.get("max_tokens"), plan)
-    answers = calls * bound if isinstance(bound, int) and calls is not None else None
-    return StepForecast(step.step.name, calls, round(characters * FIRST_RATIO), answers, complete)
+    answers = calls * step.step.max_rounds * bound if isinstance(bound, int) and calls is not None else None
+    return StepForecast(name, calls, round(characters * FIRST_RATIO), answers, complete)
 
 
 def _count(plan: Plan, step: StepPlan) -> int | None:
-    """Instances; along a chain that goes item by item, as many as at its beginning."""
-    if step.instances is None and step.step.upstream is not None:
-        return _count(plan, plan.steps[step.step.upstream.step])
-    return step.instances
+    """Instances; along a chain that goes item by item, what the matrix and the repeats make of those above."""
+    if step.instances is not None or step.step.upstream is None:
+        return step.instances
+    above = _count(plan, plan.steps[step.step.upstream.step])
+    others = (value for value in step.step.spreads() if value is not step.step.foreach)
+    if above is None or not all(reads_only(value, {"params"}) for value in others):
+        return None
+    size = combinations_of(step.step, {"params": plan.params}).size
+    return None if size is None else above * size
 
 
 def _prompt_characters(plan: Plan, step: StepPlan, body: ChatDef, calls: int | None) -> tuple[float, bool]:
     """Characters of all prompts, and whether nothing of them is still open."""
     contents = [content for _, content in body.messages]
-    if any(not _is_static(content, step.step) for content in contents) or step.instances is None:
+    if step.instances is None or not _is_static(step.step, contents):
         fixed = sum(len(_fixed_text(content)) for content in contents)
         return float(fixed * (calls or 0)), False
     lengths = [
-        sum(len(str(content.evaluate(scope))) for content in contents)
+        sum(len(str(content)) for _, content in body.conversation(scope))
         for scope in islice(_scopes(plan, step.step), min(SAMPLE, step.instances))
     ]
-    return (sum(lengths) / len(lengths) * step.instances if lengths else 0.0), True
+    # Each further round of 'until' asks the same again.
+    return (sum(lengths) / len(lengths) * step.instances if lengths else 0.0), step.step.until is None
 
 
 def _scopes(plan: Plan, step: StepDef) -> Iterator[dict[str, Any]]:
-    base: Mapping[str, Any] = {"params": plan.params}
-    items: Iterator[Item] = iter([ONLY]) if step.foreach is None else items_of(step.foreach.evaluate(base), step.name)
+    base = {"params": plan.params}
+    items, _ = items_of_step(step, base)
     for item in items:
         named = with_key(step, item, base)
-        yield {**base, step.item: named.value, "key": named.key}
+        own = {} if step.foreach is None else {step.item: named.value}
+        yield {**base, **named.names, "key": named.key, **own}
 
 
-def _is_static(value: Value, step: StepDef) -> bool:
-    return reads_only(value, {"params", step.item, "key"})
+def _is_static(step: StepDef, contents: list[Value]) -> bool:
+    """Whether the prompts of a step, and its key, are known before the run."""
+    names = {"params", step.item, "key", "matrix", "repeat"}
+    return all(reads_only(value, names) for value in (*contents, *([step.key] if step.key is not None else [])))
 
 
 def _fixed_text(value: Value) -> str:

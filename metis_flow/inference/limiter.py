@@ -26,6 +26,7 @@ class LimiterSnapshot:
         tokens_per_minute: tokens charged in the present window, by model, where the endpoint has such a limit.
         waiting_why: what the first of those that wait waits for.
         retries: calls sent again, by the kind of what went wrong.
+        allowance: most tokens of a window, by model, where the endpoint has such a limit.
     """
 
     in_flight: int
@@ -34,6 +35,7 @@ class LimiterSnapshot:
     tokens_per_minute: dict[str, int] = field(default_factory=dict)
     waiting_why: str | None = None
     retries: dict[str, int] = field(default_factory=dict)
+    allowance: dict[str, int] = field(default_factory=dict)
 
 
 class Place:
@@ -198,9 +200,11 @@ class Limiter:
 
     def snapshot(self) -> LimiterSnapshot:
         now = self._clock.now()
-        used = {name: gate.used(now) for name, gate in self._gates.items() if name and gate.tokens_per_minute}
+        gates = [(name, gate) for name, gate in tuple(self._gates.items()) if name and gate.tokens_per_minute]
+        used = {name: gate.used(now) for name, gate in gates}
+        allowance = {name: gate.tokens_per_minute or 0 for name, gate in gates}
         why = self._why if self._waiting else None
-        return LimiterSnapshot(self.in_flight, self.limit, self._waiting, used, why, dict(self.retries))
+        return LimiterSnapshot(self.in_flight, self.limit, self._waiting, used, why, dict(self.retries), allowance)
 
     def _may_go(self, gate: ModelGate, now: float) -> bool:
         return self.in_flight < self.limit and self.pace.ready_at() <= now and gate.ready_at(now) <= now

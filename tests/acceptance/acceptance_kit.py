@@ -109,6 +109,7 @@ class Desk:
         for process in self.started:
             if process.poll() is None:
                 process.kill()
+            if not (process.stdout is None or process.stdout.closed):
                 process.communicate()
 
 

@@ -54,23 +54,23 @@ def drive_and_tell(
 def _tell(state: RunState, runs_dir: Path, *, as_json: bool) -> None:
     from metis_flow.record.folder import RunFolder
     from metis_flow.views.outputs import print_outputs
-    from metis_flow.views.run_end import print_end, remedy_of
+    from metis_flow.views.run_end import print_end
     from metis_flow.views.values import near
 
     folder = RunFolder(Path(state.path))
     name = run_name(folder, runs_dir)
     with reader_may_leave():
         if as_json:
-            print_document(_document(state, remedy_of(folder)))
+            print_document(_document(state))
         else:
             print_outputs(state.outputs or {}, sys.stdout, whole=near(folder.outputs / "outputs.json"))
     with contextlib.suppress(BrokenPipeError):
         print_end(state, folder, sys.stderr, name=name)
 
 
-def _document(state: RunState, remedy: str | None) -> Mapping[str, Any]:
+def _document(state: RunState) -> Mapping[str, Any]:
     """The run's document; of one that waits for a login, with the error that says so."""
     if state.exit_code != EXIT_LOGIN:
         return state.as_json()
-    error = {"summary": state.reason, "where": state.id, "hint": remedy, "code": EXIT_LOGIN}
+    error = {"summary": state.reason, "where": state.id, "hint": state.hint, "code": EXIT_LOGIN}
     return state.as_json() | {"error": error}

@@ -13,8 +13,13 @@ from metis_flow.cli.options import (
     json_option,
     limit_option,
     parameter_options,
+    part_of,
+    part_options,
     runs_dir_option,
+    settings_option,
     site_option,
+    time_limit_of,
+    time_limit_option,
     wait_option,
     waiting,
 )
@@ -25,8 +30,11 @@ from metis_flow.cli.options import (
 @parameter_options
 @endpoint_option
 @site_option
+@settings_option
 @limit_option
+@part_options
 @wait_option
+@time_limit_option
 @runs_dir_option
 @json_option
 @click.pass_context
@@ -37,18 +45,27 @@ def command(
     params_file: Path | None,
     endpoint: str | None,
     site: str | None,
+    settings: tuple[str, ...],
     limit: int | None,
+    only: str | None,
+    start: str | None,
+    until: str | None,
+    force: tuple[str, ...],
+    no_cache: bool,
     wait: str | None,
+    time_limit: str | None,
     runs_dir: Path,
     as_json: bool,
 ) -> None:
     """Run a workflow FILE to its end, and print its outputs.
 
     Progress goes to standard error. Ctrl-C lets what runs finish and ends the run so that it can be resumed; a second
-    one ends it at once.
+    one ends it at once. What an earlier run in the same folder has made is taken from there, where nothing that it
+    depends on has changed: `metis-flow plan FILE` says which results those are.
     """
     from metis_flow.plan.plan import load_plan
 
+    seconds = time_limit_of(time_limit)
     plan = load_plan(file, given_parameters(assignments, params_file), limit=limit)
 
     # The engine takes half a second to load: mistakes in the file are told before.
@@ -69,10 +86,15 @@ def command(
         options = RunOptions(
             endpoint=endpoint,
             site=site,
+            settings=settings,
             runs_dir=runs_dir,
             wait=waiting(wait),
             on_start=begin,
             handle_signals=True,
+            time_limit=seconds,
+            cache=not no_cache,
+            forced=frozenset(force),
+            selection=part_of(only, start, until),
         )
         return start_run(plan, options)
 

@@ -23,8 +23,8 @@ def command(folder: Path) -> None:
     """
     import json
 
-    from metis_flow.cli.workflow.schema import workflow_schema
     from metis_flow.views.values import near
+    from metis_flow.workflow.json_schema import workflow_schema
 
     files = {path.relative_to(STUDY): path.read_text(encoding="utf-8") for path in _sources()}
     files[Path(SCHEMA)] = json.dumps(workflow_schema(), indent=1) + "\n"
