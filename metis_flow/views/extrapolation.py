@@ -10,8 +10,9 @@ from metis_flow.units import format_count
 def extrapolation(plan: Plan, progress: Progress) -> str | None:
     """One line about all items; None where nothing was cut, or nothing asked."""
     seen = whole = 0.0
+    asking = {name.partition(".")[0] for name in plan.asking}  # a workflow that is called asks as well
     for name, step in progress.steps.items():
-        if step.verb == "chat":
+        if name in asking:
             asked = step.done + step.failed
             seen += asked
             whole += asked * _factor(plan, progress, name)

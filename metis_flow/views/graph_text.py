@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from metis_flow.plan.graph import EdgeKind, Graph
 from metis_flow.views.safe_text import one_line
-from metis_flow.workflow.definition import CallDef, StepDef, WorkflowDef
+from metis_flow.workflow.definition import CallDef, StepDef, WorkflowCallDef, WorkflowDef
 
 LABEL_WIDTH = 60
 WORDS: dict[EdgeKind, str] = {"one": "", "item": "item by item", "gather": "all of it", "needs": "needs"}
@@ -36,6 +36,24 @@ def dot(workflow: WorkflowDef, graph: Graph) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
+def target_of(step: StepDef) -> str | None:
+    """The function, task or workflow file that a step calls; None for other steps."""
+    return step.body.target if isinstance(step.body, CallDef | WorkflowCallDef) else None
+
+
+def verb_of(step: StepDef) -> str:
+    """What a step does, such as ``chat`` or ``uses read_rows``."""
+    target = target_of(step)
+    return step.verb if target is None else f"{step.verb} {target}"
+
+
+def each_of(step: StepDef) -> str:
+    """What tells the instances of a fan-out apart: the item's name, the axes of the matrix, ``repeat``."""
+    axes = [] if step.matrix is None else [name for name, _ in step.matrix.axes] or ["combination"]
+    repeat = [] if step.repeat is None else ["repeat"]
+    return ", ".join([*([] if step.foreach is None else [step.item]), *axes, *repeat])
+
+
 def _mermaid_lines(workflow: WorkflowDef, graph: Graph) -> Iterator[str]:
     # A step may be called `end` or `style`, which are words of Mermaid's own.
     for name in graph.order:
@@ -48,9 +66,8 @@ def _mermaid_lines(workflow: WorkflowDef, graph: Graph) -> Iterator[str]:
 
 
 def _label(step: StepDef) -> list[str]:
-    verb = f"{step.verb} {step.body.target}" if isinstance(step.body, CallDef) else step.verb
-    parts = [step.name, one_line(verb, LABEL_WIDTH)]
-    return [*parts, f"for each {step.item}"] if step.is_fan_out else parts
+    parts = [step.name, one_line(verb_of(step), LABEL_WIDTH)]
+    return [*parts, one_line(f"for each {each_of(step)}", LABEL_WIDTH)] if step.is_fan_out else parts
 
 
 def _quoted(*lines: str) -> str:

@@ -9,9 +9,11 @@ from typing import Any, TextIO
 from metis_flow.record.folder import RunFolder
 from metis_flow.record.usage import Usage
 from metis_flow.units import format_count, format_duration, format_size
+from metis_flow.views.conversation import LONGEST_LINE, conversation_lines, shortened
+from metis_flow.views.edges import edge_words
 from metis_flow.views.safe_text import one_line, safe
 from metis_flow.views.tables import Column, print_table
-from metis_flow.views.values import lines_of, named, near, short
+from metis_flow.views.values import named, near, short
 
 OUTPUT_WIDTH = 200
 
@@ -24,20 +26,22 @@ _COLUMNS = (
     Column("output, or why not", gives_way=True),
 )
 _CALL_FIELDS = ("n", "model", "messages", "settings", "text", "reasoning", "finish", "usage", "seconds", "problem")
+MOST_FILES = 50
 
 
 def instance_as_json(folder: RunFolder, entry: Mapping[str, Any]) -> dict[str, Any]:
     """What the record holds of an instance, from an entry of `read_instances`.
 
-    ``calls`` are its chat completions in their order, ``tries`` the attempts that failed before.
+    ``calls`` are its chat completions in their order, each with the number of the ``try`` it belongs to, from 1;
+    ``tries`` the earlier ones, as they ended.
     """
-    earlier = entry.get("tries", [])
-    calls = [*(attempt for attempt in earlier if attempt["e"] == "call"), *_own_call(entry)]
+    calls, tries = _calls_and_tries(entry)
     return {
         "run": folder.id,
         "address": entry["address"],
         "step": entry["step"],
         "key": entry.get("key"),
+        "index": entry.get("index"),
         "status": entry["e"],
         "reason": entry.get("reason"),
         "attempt": entry.get("attempt"),
@@ -45,28 +49,41 @@ def instance_as_json(folder: RunFolder, entry: Mapping[str, Any]) -> dict[str, A
         "output": entry.get("output"),
         "error": entry.get("error"),
         "cached": entry.get("cached"),
-        "calls": [{name: call[name] for name in _CALL_FIELDS if name in call} for call in calls],
-        "tries": [_try(attempt) for attempt in earlier if attempt["e"] != "call"],
+        "calls": calls,
+        "tries": tries,
         "folder": str(folder.path / entry["folder"]) if entry.get("folder") else None,
     }
 
 
 def print_instances(instances: Iterable[Mapping[str, Any]], out: TextIO) -> None:
-    """A row for each instance, from `instance_as_json`."""
-    print_table(_COLUMNS, (_row(instance) for instance in instances), out)
+    """A row for each instance, from `instance_as_json`, in the order of the items."""
+    rows = sorted(((instance["index"] or 0, _row(instance)) for instance in instances), key=lambda found: found[0])
+    print_table(_COLUMNS, (row for _, row in rows), out)
 
 
 def print_instance(instance: Mapping[str, Any], out: TextIO) -> None:
-    """Everything about one instance, from `instance_as_json`."""
-    out.writelines(f"{line}\n" for line in _instance_lines(instance))
+    """Everything about one instance, from `instance_as_json`, with the ``from`` and ``to`` of `neighbours`."""
+    out.writelines(f"{line}\n" for line in _instance_lines(instance, cut=out.isatty()))
 
 
-def _own_call(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [entry["call"]] if entry.get("call") else []
+def _calls_and_tries(entry: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    calls: list[dict[str, Any]] = []
+    tries: list[dict[str, Any]] = []
+    for earlier in entry.get("tries", []):
+        if earlier["e"] == "call":
+            calls.append(_call(earlier, len(tries) + 1))
+            continue
+        if earlier.get("call"):
+            calls.append(_call(earlier["call"], len(tries) + 1))
+        shown = {name: earlier[name] for name in ("attempt", "error", "output") if name in earlier}
+        tries.append({"status": earlier["e"], **shown})
+    if entry.get("call"):
+        calls.append(_call(entry["call"], len(tries) + 1))
+    return calls, tries
 
 
-def _try(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {"status": entry["e"], **{name: entry[name] for name in ("attempt", "error", "output") if name in entry}}
+def _call(call: Mapping[str, Any], number: int) -> dict[str, Any]:
+    return {"try": number, **{name: call[name] for name in _CALL_FIELDS if name in call}}
 
 
 def _usage(instance: Mapping[str, Any]) -> Usage:
@@ -93,7 +110,7 @@ def _result(instance: Mapping[str, Any]) -> str:
     return short(instance["reason"] or "", OUTPUT_WIDTH)
 
 
-def _instance_lines(instance: Mapping[str, Any]) -> Iterator[str]:
+def _instance_lines(instance: Mapping[str, Any], *, cut: bool) -> Iterator[str]:
     yield f"instance: {one_line(instance['address'])}"
     if instance["key"] is not None:
         yield f"key:      {one_line(instance['key'])}"
@@ -102,44 +119,28 @@ def _instance_lines(instance: Mapping[str, Any]) -> Iterator[str]:
     if instance["seconds"] is not None:
         yield f"time:     {format_duration(instance['seconds'])}, attempt {instance['attempt']}"
     if instance["cached"]:
-        yield f"cached:   made by {one_line(instance['cached'].get('run'))}"
+        run = one_line(instance["cached"].get("run"))
+        yield f"cached:   made by {run}; see it: metis-flow show {run} {one_line(instance['address'])}"
+    for name, title in (("from", "from:"), ("to", "to:")):
+        beside = ", ".join(map(one_line, edge_words(instance.get(name, []))))
+        if beside:
+            yield f"{title:<9} {beside}"
     if instance["calls"]:
         usage = _usage(instance)
         tokens = f"{format_count(usage.prompt_tokens)} tokens in, {format_count(usage.completion_tokens)} out"
         yield f"calls:    {len(instance['calls'])}, {tokens}"
-    yield from _call_lines(instance["calls"])
-    for earlier in instance["tries"]:
-        yield ""
-        yield f"attempt {earlier.get('attempt')} before: {one_line((earlier.get('error') or {}).get('summary'))}"
-    yield from _ending_lines(instance)
+    yield from conversation_lines(instance["calls"], instance["tries"], cut=cut)
+    yield from _ending_lines(instance, cut=cut)
     if instance["folder"] is not None:
         yield ""
         yield f"folder:   {near(instance['folder'])}"
         yield from _file_lines(Path(instance["folder"]))
 
 
-def _call_lines(calls: list[Mapping[str, Any]]) -> Iterator[str]:
-    """The conversation as it was last sent, what each call gave, and what was wrong with it."""
-    if not calls:
-        return
-    last = calls[-1]
-    yield f"model:    {one_line(last['model'])}"
-    yield f"settings: {short(last.get('settings') or {})}"
-    for message in last["messages"]:
-        yield from _block(str(message["role"]), message["content"])
-    for number, call in enumerate(calls, 1):
-        title = "answer" if len(calls) == 1 else f"answer {number} of {len(calls)}"
-        if call.get("reasoning"):
-            yield from _block(f"{title}, the reasoning before it", call["reasoning"])
-        yield from _block(f"{title} ({call.get('finish')}, {format_duration(call.get('seconds') or 0)})", call["text"])
-        if call.get("problem"):
-            yield f"  not valid: {one_line(call['problem'])}"
-
-
-def _ending_lines(instance: Mapping[str, Any]) -> Iterator[str]:
+def _ending_lines(instance: Mapping[str, Any], *, cut: bool) -> Iterator[str]:
     if instance["status"] == "done":
         yield ""
-        yield from named("output", instance["output"])
+        yield from shortened(named("output", instance["output"]), cut=cut)
     error = instance["error"]
     if error is not None:
         yield ""
@@ -147,21 +148,20 @@ def _ending_lines(instance: Mapping[str, Any]) -> Iterator[str]:
 
 
 def error_lines(error: Mapping[str, Any]) -> Iterator[str]:
-    """An error of the journal: kind and summary, the detail, the hint."""
-    yield f"error:    {one_line(error['summary'])} [{error['kind']}]"
+    """An error of the journal: kind and summary, the detail, the hint. What is very long is cut."""
+    yield f"error:    {one_line(error['summary'], LONGEST_LINE)} [{error['kind']}]"
     if error.get("detail"):
-        yield from (f"    {line}" for line in safe(error["detail"]).splitlines())
+        yield from (f"    {line}" for line in shortened(iter(safe(error["detail"]).splitlines()), cut=True))
     if error.get("hint"):
-        yield f"  hint: {one_line(error['hint'])}"
-
-
-def _block(title: str, value: Any) -> Iterator[str]:
-    yield ""
-    yield f"--- {one_line(title)}"
-    yield from lines_of("" if value is None else value)
+        yield f"  hint: {one_line(error['hint'], LONGEST_LINE)}"
 
 
 def _file_lines(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if path.is_file() and not path.is_symlink():
-            yield f"  {one_line(path.relative_to(folder))} ({format_size(path.stat().st_size)})"
+    """Its files and links; links are shown, and not followed."""
+    found = (path for path in sorted(folder.rglob("*")) if path.is_symlink() or path.is_file())
+    for number, path in enumerate(found):
+        if number == MOST_FILES:
+            yield "  …"
+            return
+        size = "a link" if path.is_symlink() else format_size(path.stat().st_size)
+        yield f"  {one_line(path.relative_to(folder))} ({size})"

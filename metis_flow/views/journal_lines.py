@@ -8,6 +8,7 @@ from typing import Any
 from metis_flow.plan.items import address
 from metis_flow.record.usage import Usage
 from metis_flow.units import format_duration
+from metis_flow.views.progress_words import call_rate, roughly
 from metis_flow.views.safe_text import one_line
 from metis_flow.views.values import short, when
 
@@ -62,8 +63,18 @@ def _stepdone(entry: Mapping[str, Any]) -> str:
 
 
 def _tick(entry: Mapping[str, Any]) -> str:
+    """What runs, what waits for what, and how fast it goes."""
     running = ", ".join(f"{step} {count}" for step, count in entry.get("running", {}).items())
-    return f"running: {running or 'nothing'}"
+    parts = [f"running: {running or 'nothing'}"]
+    waiting = ", ".join(f"{step} ({why})" for step, why in entry.get("waiting", {}).items())
+    if waiting:
+        parts.append(f"waiting: {waiting}")
+    rates = entry.get("rates") or {}
+    if rates.get("calls"):
+        parts.append(f"calls: {call_rate(rates['calls'])}, tokens: {rates['tokens']:,} a minute")
+    if entry.get("left") is not None:
+        parts.append(f"about {roughly(entry['left'])} left")
+    return "; ".join(parts)
 
 
 def _outputs(entry: Mapping[str, Any]) -> str:

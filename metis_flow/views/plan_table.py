@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, TextIO
 
 from metis_flow.plan.plan import Plan, StepPlan
-from metis_flow.views.graph_text import WORDS
+from metis_flow.views.graph_text import WORDS, target_of, verb_of
 from metis_flow.views.tables import Column, print_table
 from metis_flow.views.values import short
-from metis_flow.workflow.definition import CallDef, StepDef
-from metis_flow.workflow.expressions import Template
+from metis_flow.workflow.definition import StepDef
 
 DRIVER, SITE = "driver", "site"
 
@@ -36,9 +35,9 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
             {
                 "name": step.step.name,
                 "verb": step.step.verb,
-                "target": step.step.body.target if isinstance(step.step.body, CallDef) else None,
+                "target": target_of(step.step),
                 "instances": step.instances,
-                "foreach": _foreach(step.step),
+                "foreach": step.step.spread,
                 "waits_for": [{"step": edge.source, "kind": edge.kind} for edge in plan.graph.into(step.step.name)],
                 "executor": _executor(step.step),
             }
@@ -48,31 +47,23 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
 
 
 def _row(plan: Plan, step: StepPlan) -> tuple[object, ...]:
-    body = step.step.body
     waits = [
         f"{edge.source} ({WORDS[edge.kind]})" if WORDS[edge.kind] else edge.source
         for edge in plan.graph.into(step.step.name)
     ]
-    verb = f"{step.step.verb} {body.target}" if isinstance(body, CallDef) else step.step.verb
-    return step.step.name, verb, _instances(plan, step), ", ".join(waits), _executor(step.step)
+    return step.step.name, verb_of(step.step), _instances(plan, step), ", ".join(waits), _executor(step.step) or ""
 
 
 def _instances(plan: Plan, step: StepPlan) -> str:
     if step.instances is not None:
         return f"{step.instances:,}"
-    text = f"one for each of {_foreach(step.step)}"
+    text = f"one for each of {step.step.spread}"
     followed = plan.graph.follows(step.step.name)
     return f"{text}, at most {plan.limit:,}" if plan.limit is not None and not followed else text
 
 
-def _foreach(step: StepDef) -> str | None:
-    """The expression under ``foreach``, without its braces; for a list or an object, what it is."""
-    if step.foreach is None:
-        return None
-    if isinstance(step.foreach, Template):
-        return step.foreach.source.strip().removeprefix("${{").removesuffix("}}").strip()
-    return "the values listed there"
-
-
-def _executor(step: StepDef) -> str:
-    return DRIVER if step.verb == "chat" else SITE
+def _executor(step: StepDef) -> str | None:
+    """None for a workflow: each of its steps has a place of its own."""
+    if step.executor is not None or step.verb == "workflow":
+        return step.executor
+    return DRIVER if step.asks_model else SITE

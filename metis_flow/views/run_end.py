@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TextIO
 
 from metis_flow.record.folder import RunFolder
-from metis_flow.record.index import index_of
-from metis_flow.record.segments import segments
 from metis_flow.record.state import RunState, read_instances
 from metis_flow.units import format_duration
 from metis_flow.views.instances import error_lines
@@ -31,30 +29,26 @@ def print_end(state: RunState, folder: RunFolder, out: TextIO, *, name: str) -> 
     for output, reason in state.missing.items():
         out.write(f"the output '{one_line(output)}' is missing: {one_line(reason)}\n")
     out.write(f"record: {near(folder.path)}\n")
-    for step in next_steps(state, folder, name):
+    for step in next_steps(state, name):
         out.write(f"next: {step}\n")
 
 
-def next_steps(state: RunState, folder: RunFolder, name: str) -> list[str]:
+def next_steps(state: RunState, name: str) -> list[str]:
     """What one would do now: mostly commands to type."""
-    steps = []
-    if any(counts.failed for counts in state.steps.values()):
-        steps.append(f"metis-flow errors {name}")
+    failed = any(counts.failed for counts in state.steps.values())
+    steps = [f"metis-flow errors {name}"] if failed else []
     if state.status in ("stopped", "paused", "died"):
-        remedy = remedy_of(folder)
+        remedy = state.hint
         # Who pressed Ctrl-C is told how to resume, and nothing else.
         steps += [one_line(remedy)] if remedy is not None and "metis-flow resume" not in remedy else []
         steps.append(f"metis-flow resume {name}")
-    if state.status == "done" and not steps:
+    elif state.status in ("running", "submitted"):
+        steps.append(f"metis-flow status {name} --watch")
+    elif failed or state.status == "failed":
+        steps.append(f"metis-flow resume {name} --failed")
+    else:
         steps.append(f"metis-flow show {name}")
     return steps
-
-
-def remedy_of(folder: RunFolder) -> str | None:
-    """What the driver said should be done, when it ended the run before its end."""
-    parts = segments(folder.journal)
-    end = index_of(parts[-1]).ended if parts else None
-    return end.get("hint") if end is not None else None
 
 
 def _print_example(folder: RunFolder, step: str, out: TextIO) -> None:

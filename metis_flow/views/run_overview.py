@@ -8,7 +8,7 @@ from metis_flow.record.folder import RunFolder
 from metis_flow.record.lockfile import RunLock
 from metis_flow.record.state import RunState
 from metis_flow.views.outputs import print_outputs
-from metis_flow.views.run_state import print_state, state_as_json
+from metis_flow.views.run_state import print_facts, state_as_json
 from metis_flow.views.safe_text import one_line
 from metis_flow.views.values import near, short
 
@@ -25,7 +25,7 @@ def print_overview(state: RunState, lock: RunLock, folder: RunFolder, out: TextI
         models = ", ".join(sorted({str(model.get("name")) for model in lock.models.values()}))
         out.write(f"endpoint: {one_line(lock.endpoint)}, {one_line(models)}\n")
     out.write(f"site:     {one_line(lock.site)}\n")
-    print_state(state, out)
+    print_facts(state, out)
     if lock.parameters:
         out.write("\nparameters:\n")
         out.writelines(f"  {name} = {short(value, 200)}\n" for name, value in lock.parameters.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
@@ -20,6 +20,7 @@ _COLOURS = {
     "unreadable": "red",
     "stopped": "yellow",
     "paused": "yellow",
+    "submitted": "yellow",
     "skipped": "dim",
 }
 
@@ -39,12 +40,32 @@ class Column:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], out: TextIO, *, indent: int = 0) -> None:
-    """Print a table; cells are taken as data, and a cell that is the name of a status gets its colour.
+    """Print a table; cells are taken as data, and on a terminal a cell that is the name of a status gets its colour.
 
     Args:
         rows: a cell for each column; None is an empty one.
         indent: spaces before each line.
     """
+    texts = [["" if value is None else one_line(value) for value in row] for row in rows]
+    lines = _fitted(columns, texts, out, indent) if out.isatty() else _whole(columns, texts, indent)
+    out.writelines(f"{line.rstrip()}\n" for line in lines)
+
+
+def _whole(columns: Sequence[Column], rows: list[list[str]], indent: int) -> Iterator[str]:
+    """Every cell as it is; much faster than what looks at a window, and there may be very many rows."""
+    from rich.cells import cell_len
+
+    table = [[column.title for column in columns], *rows]
+    widths = [max(cell_len(row[number]) for row in table) for number in range(len(columns))]
+    for row in table:
+        cells = []
+        for text, width, column in zip(row, widths, columns, strict=True):
+            gap = " " * (width - cell_len(text))
+            cells.append(gap + text if column.right else text + gap)
+        yield " " * indent + "  ".join(cells)
+
+
+def _fitted(columns: Sequence[Column], rows: list[list[str]], out: TextIO, indent: int) -> list[str]:
     from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
@@ -58,13 +79,11 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], out
         table.add_column(Text(column.title), justify=justify, no_wrap=not column.gives_way, min_width=narrowest)
     for row in rows:
         cells = []
-        for column, value in zip(columns, row, strict=True):
-            text = "" if value is None else one_line(value)
+        for column, text in zip(columns, row, strict=True):
             overflow: Literal["ellipsis", "fold"] = "ellipsis" if column.gives_way else "fold"
             cells.append(Text(text, style=_COLOURS.get(text, ""), overflow=overflow, no_wrap=column.gives_way))
         table.add_row(*cells)
-    width = None if out.isatty() else PIPED_WIDTH
-    console = Console(file=out, width=width, markup=False, highlight=False, emoji=False)
+    console = Console(file=out, markup=False, highlight=False, emoji=False)
     with console.capture() as capture:
         console.print(Padding(table, (0, 0, 0, indent)))
-    out.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+    return capture.get().splitlines()

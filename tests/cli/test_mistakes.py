@@ -39,7 +39,7 @@ six.yaml:11:56: there is no parameter 'temprature'
 six.yaml:12:5: unknown key 'retires' in 'ask'
     12 |     retires: 3
              ^
-  hint: did you mean 'repair'?
+  hint: did you mean 'retry'?
 six.yaml:13:13: 'repair' should be a whole number, not 'many'
     13 |     repair: many
                      ^

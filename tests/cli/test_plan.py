@@ -86,6 +86,33 @@ def test_a_plan_as_json(here: Here, file: Path) -> None:
     }
 
 
+SPREADS = """\
+version: 1
+name: spreads
+steps:
+  listed: {matrix: {t: [0, 1], w: [cat, dog]}, repeat: 3, run: "true"}
+  asked: {matrix: {w: "${{ steps.listed.outputs }}"}, run: "true"}
+  again: {foreach: "${{ steps.asked.results }}", repeat: 2, executor: workers, chat: hi}
+  sample: {repeat: "${{ len(steps.asked.outputs) }}", uses: classify, with: {text: t, labels: [a, b]}}
+  below: {foreach: "${{ steps.again.outputs }}", workflow: child.yaml}
+"""
+
+
+def test_a_plan_of_a_matrix_of_repeats_and_of_a_workflow_that_is_called(here: Here) -> None:
+    Path("spreads.yaml").write_text(SPREADS)
+    Path("child.yaml").write_text("version: 1\nname: child\nsteps: {a: {run: 'true'}}\n")
+    assert [" ".join(line.split()) for line in here("plan", "spreads.yaml").out.splitlines()] == [
+        "step verb instances waits for runs on",
+        "listed run 12 site",
+        "asked run one for each of the matrix of w listed (all of it) site",
+        "again chat one for each of steps.asked.results by the repeats asked (item by item) workers",
+        "sample uses classify one for each of the repeats asked (all of it) driver",
+        "below workflow child.yaml one for each of steps.again.outputs again (item by item)",
+    ]
+    below = here("plan", "spreads.yaml", "--json").document["steps"][-1]
+    assert (below["target"], below["executor"]) == ("child.yaml", None)
+
+
 def test_parameters_go_before_those_of_a_file_and_these_before_defaults(here: Here, file: Path) -> None:
     Path("given.yaml").write_text("factor: 3\nwords: [a, bb]\n")
     params = here("plan", file, "--params", "given.yaml", "-p", 'words=["four"]', "--json").document["params"]

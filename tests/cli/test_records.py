@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_kit import Cli, Here, write_endpoint
+from cli_kit import Cli, Here, Terminal, without_escapes, write_endpoint
 
 from metis_flow.record.folder import list_runs
 from metis_flow.testing import Gateway
@@ -20,6 +20,7 @@ ROWS = [
     {"id": "bell\x07\x1b[2J\x1b]0;owned\x07", "text": "\x1b[31mred\x1b[0m \u202egnp.exe \x00"},
     {"id": "[bold red]markup[/]", "text": "[link=file:///etc/passwd]here[/link] :smile:"},
     {"id": "never right", "text": "bad"},
+    {"id": "long", "text": "<script>alert(1)</script> " + "x" * 1_000_000},
 ]
 WORKFLOW = """\
 version: 1
@@ -99,7 +100,7 @@ def test_runs(at: Here, folder: Path) -> None:
     assert row_of(ended.out, "hostile")[:2] == [run.id, "done"]
     assert " 4 done " in ended.out
     (state,) = at("runs", "--json").document["runs"]
-    assert (state["run"], state["status"], state["calls"]) == (run.id, "done", 6)
+    assert (state["run"], state["status"], state["calls"]) == (run.id, "done", 7)
 
 
 def test_no_runs(at: Here, tmp_path: Path) -> None:
@@ -125,24 +126,26 @@ def test_status_is_of_the_newest_run(at: Here, folder: Path) -> None:
     (run,) = list_runs(folder / "runs")
     ended = at("status")
     assert f"run:      {run.id}\nstatus:   done\n" in ended.out
-    assert row_of(ended.out, "ask")[:4] == ["ask", "done", "3", "1"]
-    assert f"next: metis-flow errors {run.id}\n" in ended.out
+    assert row_of(ended.out, "ask") == ["ask", "━━━━━━━━━━━━━━━━xxxx", "5/5", "done:", "1", "failed"]
+    assert f"\n{run.id}: done after " in ended.out
+    assert f"next: metis-flow errors {run.id}\nnext: metis-flow resume {run.id} --failed\n" in ended.out
+    check_harmless(ended.out)
     assert at("status", run.id[:12]).out == ended.out
 
 
 def test_status_as_json_holds_the_document_of_the_run(at: Here) -> None:
     document = at("status", "last", "--json").document
     assert document["steps"]["ask"] == {
-        "done": 3,
+        "done": 4,
         "failed": 1,
         "skipped": 0,
         "cached": 0,
         "status": "done",
         "reason": None,
-        "items": 4,
+        "items": 5,
         "running": 0,
     }
-    assert (document["status"], document["exit"], document["calls"]) == ("done", 0, 6)
+    assert (document["status"], document["exit"], document["calls"]) == ("done", 0, 7)
 
 
 def test_a_run_that_is_not_there(at: Here) -> None:
@@ -169,7 +172,9 @@ def test_show_a_step(at: Here) -> None:
     assert '{"text": "[link=file:///etc/passwd]here[/link] :smile:"}' in ended.out
     assert "gnp.exe" in ended.out
     instances = at("show", "last", "ask", "--json").document["instances"]
-    assert {instance["key"] for instance in instances} == {row["id"] for row in ROWS}
+    assert [instance["key"] for instance in instances] == [row["id"] for row in ROWS]
+    shown = [line.split()[0] for line in ended.out.splitlines()[1:]]
+    assert shown == [instance["address"] for instance in instances]
     outputs = {instance["key"]: instance["output"] for instance in instances}
     assert outputs[ROWS[1]["id"]] == {"text": ROWS[1]["text"]}
 
@@ -179,6 +184,7 @@ def test_show_an_instance_by_its_address_and_by_its_key(at: Here) -> None:
     assert by_address.code == 0
     for part in (
         "instance: ask@plain\nkey:      plain\nstatus:   done\n",
+        "\nfrom:     load\nto:       write@plain (failed)\n",
         "model:    gpt-oss-120b\n",
         'settings: {"temperature": 0}\n',
         "--- system\nYou are quiet.",
@@ -205,6 +211,11 @@ def test_show_the_tries_of_an_instance(at: Here) -> None:
     assert first["problem"]
     assert "problem" not in second
     assert [message["role"] for message in second["messages"]] == ["system", "user", "assistant", "user"]
+    assert (first["try"], second["try"]) == (1, 1)
+    # what was sent again with the repair stands there once
+    assert [line for line in ended.out.splitlines() if line.startswith("--- ")][:2] == ["--- system", "--- user"]
+    assert len(re.findall("^--- user$", ended.out, re.MULTILINE)) == 2
+    assert len(re.findall("^--- system$", ended.out, re.MULTILINE)) == 1
 
 
 def test_show_a_failed_instance(at: Here) -> None:
@@ -255,12 +266,18 @@ def test_errors_puts_equal_failures_together(at: Here, folder: Path) -> None:
     ended = at("errors", "last")
     check_harmless(ended.out)
     assert "1 failed (write 1), for instance write@plain\n" in ended.out
+    assert "  all of its stderr: runs/hostile-" in ended.out
+    assert "\nbecause of these:\n  write: 1 skipped, because of ask\n" in ended.out
+    assert ended.out.endswith(f"once it is mended: metis-flow resume {run.id} --failed\n")
     assert "  error:    the script ended with exit code 1 [shell]\n" in ended.out
     assert f"  look at it: metis-flow show {run.id} write@plain\n" in ended.out
-    errors = at("errors", "last", "--json").document["errors"]
+    document = at("errors", "last", "--json").document
+    assert document["count"] == 2
+    assert document["consequences"] == [{"step": "write", "failed": 0, "skipped": 1, "roots": ["ask"]}]
+    errors = document["errors"]
     assert {error["kind"] for error in errors} == {"shell", "output_invalid"}
     assert errors[0]["count"] == 1
-    assert set(errors[0]["example"]) == {"address", "where", "hint", "detail"}
+    assert set(errors[0]["example"]) == {"address", "where", "hint", "detail", "folder"}
 
 
 def test_logs_are_lines(at: Here) -> None:
@@ -269,12 +286,50 @@ def test_logs_are_lines(at: Here) -> None:
     lines = [line[21:] for line in ended.out.splitlines()]
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  ", line) for line in ended.out.splitlines())
     assert lines[0].startswith("started hostile-")
-    assert "ask: begins, 4 in all" in lines
+    assert "ask: begins, 5 in all" in lines
     assert any(line.startswith("ask@bold-red-markup-2146d29a: answer 1 is not valid: ") for line in lines)
     assert lines[-1] == "ended: done, exit code 0"
     entries = at("logs", "last", "--json").document["entries"]
     assert entries[0]["e"] == "start"
     assert len(entries) == len(lines)
+
+
+def test_logs_of_a_step_and_of_an_instance(at: Here) -> None:
+    ended = at("logs", "last", "write")
+    assert {re.split("[@:]", line[21:])[0] for line in ended.out.splitlines()} == {"write"}
+    for target in ("write@plain", "write@bold-red-markup-2146d29a", "write@[bold red]markup[/]"):
+        ended = at("logs", "last", target)
+        check_harmless(ended.out)
+        assert len([line for line in ended.out.splitlines() if line[21:].startswith("write@")]) == 1
+        assert "--- stderr (runs/hostile-" in ended.out
+        assert ended.out.endswith("\n\\x1b[5mloud\\x1b[0m\n")
+    error = at("logs", "last", "wrote", "--json").document["error"]
+    assert (error["summary"], error["hint"]) == ("the run has no step 'wrote'", "did you mean 'write'?")
+
+
+def test_following_the_logs_of_a_run_that_has_ended_ends(at: Here) -> None:
+    assert at("logs", "-f", "last").out == at("logs", "last").out
+    ended = at("logs", "-f", "last", "--json")
+    assert ended.code == 2
+    assert ended.document["error"]["summary"].startswith("--follow prints lines as they come")
+
+
+def test_watching_a_run_that_has_ended_gives_its_exit_code(at: Here) -> None:
+    ended = at("status", "last", "--watch")
+    assert (ended.code, ended.out, ended.err) == (0, at("status", "last").out, "")
+
+
+def test_a_long_text_is_cut_on_a_terminal_only(at: Here, folder: Path) -> None:
+    piped = at("show", "last", "ask@long")
+    check_harmless(piped.out)
+    assert len(piped.out) > 2_000_000
+    for command in (("show", "last", "ask@long"), ("logs", "last"), ("status",), ("errors", "last")):
+        seen = Terminal.start(Cli(folder), *command).end()
+        assert len(seen) < 60_000
+        check_harmless(without_escapes(seen).replace("\n", " "))
+    seen = without_escapes(Terminal.start(Cli(folder), "show", "last", "ask@long").end())
+    assert "<script>alert(1)</script> xxx" in seen
+    assert "x… 998,026 more characters" in seen
 
 
 def test_nobody_reading_a_list_is_quiet(folder: Path) -> None:

@@ -15,7 +15,7 @@ from metis_flow.cli.commands import SUBJECTS
 from metis_flow.cli.options import runs_dir_option
 from metis_flow.engine.options import RUNS_DIR
 
-NEVER = {"openai", "parsl", "globus_sdk", "aiohttp", "xllamacpp", "asyncio"}
+NEVER = {"openai", "parsl", "globus_sdk", "aiohttp", "xllamacpp", "asyncio", "starlette", "uvicorn", "markdown_it"}
 SMALL = """\
 version: 1
 name: small

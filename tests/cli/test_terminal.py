@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 
 import pytest
 from cli_kit import ESCAPE, Cli, Terminal, without_escapes, write_endpoint
@@ -46,7 +47,7 @@ def test_a_bar_for_each_step_is_drawn_in_its_place_and_taken_away_at_the_end(cli
     with Gateway(lambda body, n: "fine", limits=None, latency=0.2) as gateway:
         terminal = start(cli, gateway)
         terminal.read_until(
-            lambda seen: re.search(r"ask\s+━+─+\s+\d+/12\s+2 running", without_escapes(seen)) is not None
+            lambda seen: re.search(r"ask\s+━+>+─+\s+\d+/12\s+\d+ running", without_escapes(seen)) is not None
         )
         seen = terminal.end()
     shown = without_escapes(seen)
@@ -54,8 +55,59 @@ def test_a_bar_for_each_step_is_drawn_in_its_place_and_taken_away_at_the_end(cli
     assert "\x1b[1A" in seen  # the cursor goes up: frames replace one another
     assert widest(seen.partition(": done after")[0]) <= 80
     assert "a_step_with_a_name_…" in shown
-    assert re.search(r"in flight: 2 of 2, \d+ waiting for concurrency", shown)
-    assert re.search(r"pictured-\S+: \d+ calls, \d+ tokens, [0-9.]+m?s", shown)
+    assert re.search(r"ask\s+━+>+─+\s+\d+/12\s+\d+ running", shown)
+    assert re.search(
+        r"calls:    \d+ \([0-9.]+ a (second|minute)\); 2 of 2 in flight, \d+ waiting for concurrency", shown
+    )
+    assert re.search(r"pictured-\S+: [0-9.]+m?s", shown)
+
+
+def test_without_colours_the_picture_is_the_same(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    with Gateway(lambda body, n: "fine", limits=None, latency=0.1) as gateway:
+        seen = start(cli, gateway).end()
+    assert re.search(r"ask\s+━*>+─*\s+\d+/12\s+\d+ running", without_escapes(seen))
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", seen)
+
+
+def test_another_shell_sees_the_same_picture_until_the_run_ends(cli: Cli) -> None:
+    with Gateway(lambda body, n: "fine", limits=None, latency=1.5) as gateway:
+        run = start(cli, gateway)
+        run.read_until(lambda seen: " running" in without_escapes(seen))
+        follower = cli.start("logs", "-f", "last", stdout=subprocess.PIPE)
+        watcher = Terminal.start(cli, "status", "--watch")
+        watcher.read_until(lambda seen: re.search(r"ask +[━>─]+ +\d+/12", without_escapes(seen)) is not None)
+        once = cli("status")
+        seen = without_escapes(watcher.end())
+        run.end()
+    assert (run.code, watcher.code) == (0, 0)
+    assert "driver:   process " in once.out
+    assert "status:   running\n" in once.out
+    assert "next: metis-flow status " in once.out
+    assert re.search(r"ask +[━>─]+ +\d+/12", once.out)
+    assert "\x1b" not in once.out
+    assert re.search(r"status:   done\n", seen)
+    assert follower.stdout is not None
+    lines = follower.stdout.read()
+    follower.stdout.close()
+    assert follower.wait() == 0
+    assert lines == cli("logs", "last").out
+
+
+def test_a_run_whose_driver_died_says_so_and_how_to_go_on(cli: Cli) -> None:
+    with Gateway(lambda body, n: "fine", limits=None, latency=0.5) as gateway:
+        run = start(cli, gateway)
+        run.read_until(lambda seen: " running" in without_escapes(seen))
+        watcher = cli.start("status", "--watch", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        run.process.kill()
+        run.end()
+        out, err = watcher.communicate()
+    assert watcher.returncode == 1
+    assert f"status:   died\nbecause:  process {run.process.pid} on " in out
+    assert " ended without a word, and nobody drives the run\n" in out
+    assert "next: metis-flow resume pictured-" in out
+    assert re.search(r"ask +━*─+ +\d+/12 stopped", out)
+    assert "\x1b" not in out + err
 
 
 def test_outputs_are_harmless_on_a_terminal_and_cut(cli: Cli) -> None:
@@ -70,7 +122,7 @@ def test_outputs_are_harmless_on_a_terminal_and_cut(cli: Cli) -> None:
 def test_ctrl_c_is_answered_in_the_picture(cli: Cli) -> None:
     with Gateway(lambda body, n: "fine", limits=None, latency=0.3) as gateway:
         terminal = start(cli, gateway)
-        terminal.read_until(lambda seen: "2 running" in without_escapes(seen))
+        terminal.read_until(lambda seen: " running" in without_escapes(seen))
         terminal.process.send_signal(signal.SIGINT)
         seen = terminal.end()
     assert terminal.code == 130

@@ -79,3 +79,20 @@ def test_no_name_ends_its_own_label(workflow: WorkflowDef, target: str) -> None:
     (line,) = [line for line in dot(workflow, graph).splitlines() if line.startswith('    "end" [')]
     assert re.fullmatch(r'    "end" \[label="(?:[^"\\&]|\\["\\n]|&amp;)*"\];', line)
     assert "\x1b" not in line
+
+
+def test_what_tells_the_instances_apart(tmp_path: Path) -> None:
+    (tmp_path / "child.yaml").write_text("version: 1\nname: child\nsteps: {a: {run: 'true'}}\n")
+    path = tmp_path / "spread.yaml"
+    path.write_text(
+        "version: 1\nname: spread\nsteps:\n"
+        "  a: {foreach: [1, 2], as: paper, workflow: child.yaml}\n"
+        "  b: {matrix: {model: [m], t: [0, 1]}, repeat: 5, chat: x}\n"
+        "  c: {foreach: [1], matrix: {include: [{x: 1}]}, run: 'true'}\n"
+    )
+    workflow = load_workflow(path)
+    assert mermaid(workflow, make_graph(workflow)).splitlines()[1:] == [
+        '    s_a[["a<br/>workflow child.yaml<br/>for each paper"]]',
+        '    s_b[["b<br/>chat<br/>for each model, t, repeat"]]',
+        '    s_c[["c<br/>run<br/>for each item, combination"]]',
+    ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from metis_flow.cli.documents import print_document
+from metis_flow.cli.documents import print_document, reader_may_leave
 from metis_flow.cli.options import json_option, run_argument, runs_dir_option
 from metis_flow.errors import RecordError, did_you_mean
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 def command(ref: str, target: str | None, runs_dir: Path, as_json: bool) -> None:
     """Show a RUN, one of its steps, or one instance.
 
-    With STEP a row for each instance; with STEP@KEY one of them: prompt, answer, tokens, output, error, files.
-    KEY is an instance's key, or the short form of it that tables show.
+    With STEP a row for each instance, in the order of the items. With STEP@KEY one of them: what it was made from and
+    what was made from it, prompts as they were sent, reasoning, answers, tries, tokens, output, error, files. KEY is
+    an instance's key, or the short form of it that tables show.
     """
     from metis_flow.record.folder import find_run
 
@@ -36,11 +37,11 @@ def command(ref: str, target: str | None, runs_dir: Path, as_json: bool) -> None
         return
     step, at, key = target.partition("@")
     if not at and (only := _only_instance(folder, step)) is not None:
-        _show_instance(only, as_json=as_json)
+        _show_instance(folder, only, as_json=as_json)
     elif not at:
         _show_step(folder, step, as_json=as_json)
     else:
-        _show_instance(_find_instance(folder, step, key), as_json=as_json)
+        _show_instance(folder, _find_instance(folder, step, key), as_json=as_json)
 
 
 def _show_run(folder: RunFolder, *, as_json: bool) -> None:
@@ -60,17 +61,22 @@ def _show_step(folder: RunFolder, step: str, *, as_json: bool) -> None:
 
     instances = _instances(folder, step)
     if as_json:
-        print_document({"run": folder.id, "step": step, "instances": list(instances)})
-    else:
+        ordered = sorted(instances, key=lambda instance: instance["index"] or 0)
+        print_document({"run": folder.id, "step": step, "instances": ordered})
+        return
+    with reader_may_leave():
         print_instances(instances, sys.stdout)
 
 
-def _show_instance(instance: dict[str, Any], *, as_json: bool) -> None:
+def _show_instance(folder: RunFolder, instance: dict[str, Any], *, as_json: bool) -> None:
+    from metis_flow.views.edges import neighbours
     from metis_flow.views.instances import print_instance
 
+    instance |= neighbours(folder, instance["step"], instance["key"])
     if as_json:
         print_document(instance)
-    else:
+        return
+    with reader_may_leave():
         print_instance(instance, sys.stdout)
 
 
