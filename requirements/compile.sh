@@ -20,7 +20,12 @@ lock() {
         --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file "$output" "$@"
 }
 
-lock requirements/run.txt --extra embedded --group build "$@"
+# One set of versions for all: what the tests use besides may hold a package back that runs too.
+all=$(mktemp)
+trap 'rm -f "$all"' EXIT
+cat requirements/run.txt requirements/test.txt 2>/dev/null | grep -v '^-r' >"$all" || true
+lock "$all" --extra embedded --group dev "$@"
+lock requirements/run.txt --extra embedded --group build --constraints "$all" "$@"
 
 shared=$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements/run.txt | sort -u)
 # shellcheck disable=SC2086  # one option and its value a word

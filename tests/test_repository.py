@@ -37,7 +37,18 @@ LAYERS = (
     "testing",
 )
 LINES_AT_MOST = 400
-HEAVY = ("aiohttp", "globus_sdk", "jsonschema", "openai", "parsl", "rich", "xllamacpp")
+HEAVY = (
+    "aiohttp",
+    "globus_sdk",
+    "jsonschema",
+    "markdown_it",
+    "openai",
+    "parsl",
+    "rich",
+    "starlette",
+    "uvicorn",
+    "xllamacpp",
+)
 
 # Written so that they do not match themselves.
 INDEX_HOSTS = re.compile(r"py[p]i\.(python\.)?org|pythonhosted[.]org|registry\.npm[j]s|deb\.debian[.]org|/simpl[e]/")
