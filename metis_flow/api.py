@@ -14,15 +14,28 @@ from typing import TYPE_CHECKING, Any
 from metis_flow.plan.plan import Plan, make_plan
 from metis_flow.record.folder import RunFolder, find_run
 from metis_flow.record.state import RunState, read_instances
+from metis_flow.tasks.submitting import submit_with
 from metis_flow.workflow.definition import WorkflowDef
 from metis_flow.workflow.load import load_workflow
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from metis_flow.engine.progress import Progress
     from metis_flow.inference.models import Wait
     from metis_flow.plan.selection import Selection
+    from metis_flow.tasks import Task
 
 RUNS_DIR = Path("runs")
+
+
+def _submit(task: Task[..., Any], arguments: Mapping[str, Any], **places: Any) -> Future[Any]:
+    from metis_flow.engine.single import submit_task
+
+    return submit_task(task, arguments, **places)
+
+
+submit_with(_submit)
 
 
 class Run:
