@@ -7,7 +7,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from metis_flow.inference.models import Wait
     from metis_flow.plan.selection import Selection
     from metis_flow.tasks import Task
+    from metis_flow.views.progress import ProgressView
 
 RUNS_DIR = Path("runs")
 
@@ -48,6 +52,7 @@ class Run:
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
         self._state: RunState | None = None
+        self._going: Future[Run] | None = None
 
     @classmethod
     def open(cls, ref: str, runs_dir: str | Path = RUNS_DIR) -> Run:
@@ -83,12 +88,44 @@ class Run:
     def rows(self, step: str) -> Iterator[dict[str, Any]]:
         """A row for each instance, in item order: key, status, output and error. Pandas takes them as they are."""
         for entry in sorted(read_instances(self.folder, step), key=lambda entry: entry["index"]):
-            yield {
-                "key": entry.get("key"),
-                "status": entry["e"],
-                "output": entry.get("output"),
-                "error": (entry.get("error") or {}).get("summary") or entry.get("reason"),
-            }
+            yield _row(entry)
+
+    async def stream(self, step: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """A row for each instance as it ends, with its ``step``; those that have ended first. Ends with the run.
+
+        Args:
+            step: only this one's.
+
+        Raises:
+            RecordError: the record is damaged.
+        """
+        import asyncio
+
+        from metis_flow.record.ownership import holder_of
+        from metis_flow.views.following import LOOK_SECONDS, JournalTail
+
+        tail = JournalTail(self.folder.journal)
+        while True:
+            # before the journal: a driver that ends in between has left its last entries there
+            holder = holder_of(self.folder)
+            goes_on = holder is not None and not holder.gone(time.time())
+            for entry in tail.news():
+                is_end = entry["e"] in ("done", "skipped") or (entry["e"] == "failed" and entry.get("final", True))
+                if is_end and step in (None, entry["step"]):
+                    yield {"step": entry["step"], **_row(entry)}
+            if not goes_on:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def wait(self) -> Run:
+        """Wait for a run that `Workflow.start` has started.
+
+        Raises:
+            MetisFlowError: it could not go on.
+        """
+        if self._going is not None:
+            self._going.result()
+        return self
 
     def resume(self, *, failed: bool = False, accept: bool = False) -> Run:
         """Go on with a run that was stopped, paused or killed; one that has ended stays as it is.
@@ -113,6 +150,24 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.id}: {self.status}>"
+
+
+def _notebook_view() -> ProgressView | None:
+    """The progress of a run as lines, in a notebook; elsewhere whoever calls decides what is shown."""
+    if "ipykernel" not in sys.modules:
+        return None
+    from metis_flow.views.progress import progress_view
+
+    return progress_view(sys.stderr, os.environ)
+
+
+def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "key": entry.get("key"),
+        "status": entry["e"],
+        "output": entry.get("output"),
+        "error": (entry.get("error") or {}).get("summary") or entry.get("reason"),
+    }
 
 
 class Workflow:
@@ -185,18 +240,51 @@ class Workflow:
         from metis_flow.engine.run import start_run
 
         plan = self.plan(params, limit=limit)
+        view = _notebook_view() if on_start is None else None
         options = RunOptions(
             endpoint=endpoint,
             site=site,
             runs_dir=Path(runs_dir),
             wait=wait,
-            on_start=on_start,
+            on_start=view.start if view is not None else on_start,
             time_limit=time_limit,
             cache=cache,
             forced=frozenset(force),
             selection=selection,
         )
-        return Run(RunFolder(Path(start_run(plan, options).path)))
+        try:
+            return Run(RunFolder(Path(start_run(plan, options).path)))
+        finally:
+            if view is not None:
+                view.stop()
+
+    def start(self, params: Mapping[str, Any] | None = None, *, runs_dir: str | Path = RUNS_DIR, **options: Any) -> Run:
+        """Begin to run it in the background; returns once its record is there. See `Run.stream` and `Run.wait`.
+
+        Args:
+            options: those of `run`, but ``on_start``.
+
+        Raises:
+            MetisFlowError: it could not begin.
+        """
+        import threading
+        from concurrent.futures import Future
+
+        begun: Future[str] = Future()
+        ended: Future[Run] = Future()
+
+        def drive() -> None:
+            try:
+                run = self.run(params, runs_dir=runs_dir, on_start=lambda now: begun.set_result(now.run), **options)
+            except BaseException as error:
+                (ended if begun.done() else begun).set_exception(error)
+            else:
+                ended.set_result(run)
+
+        threading.Thread(target=drive, name=f"run of {self.name}", daemon=True).start()
+        run = Run(RunFolder(Path(runs_dir).absolute() / begun.result()))
+        run._going = ended
+        return run
 
     def _repr_html_(self) -> str:
         from metis_flow.views.notebook import workflow_html

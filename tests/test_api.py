@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from metis_flow import Workflow
 from metis_flow.api import Run
-from metis_flow.errors import ParameterError, RecordError, WorkflowInvalid
+from metis_flow.errors import ConfigError, ParameterError, RecordError, WorkflowInvalid
 from metis_flow.testing import Gateway
 
 TEXT = """\
@@ -121,3 +122,33 @@ def test_the_import_is_cheap() -> None:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.stdout.strip() == "[]"
+
+
+SLOW = """
+version: 1
+name: slow
+steps:
+  one: {foreach: "${{ range(4) }}", args: ["${{ item }}"], run: "sleep 0.1; echo $1"}
+  bad: {run: exit 3, on_error: continue, needs: one}
+"""
+
+
+def test_rows_stream_in_while_a_run_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "slow.yaml"
+    path.write_text(SLOW)
+    run = Workflow.load(path).start(runs_dir=tmp_path / "runs")
+
+    async def rows() -> list[dict[str, Any]]:
+        return [row async for row in run.stream()]
+
+    found = asyncio.run(rows())
+    assert sorted(row["output"] for row in found if row["step"] == "one") == ["0", "1", "2", "3"]
+    assert found[-1]["error"] == "the script ended with exit code 3"
+    assert run.wait().status == "failed"
+
+
+def test_a_run_that_cannot_begin_says_so_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "slow.yaml"
+    path.write_text(SLOW)
+    with pytest.raises(ConfigError):
+        Workflow.load(path).start(runs_dir=tmp_path / "runs", site="nowhere")
