@@ -55,6 +55,35 @@ def test_calls_from_the_driver_and_steps_on_both_nodes(slurm: Slurm, site: Desk,
     wait_for(lambda: not slurm.jobs(), slurm.logs)
 
 
+TASK = '''
+from metis_flow.tasks import task
+
+
+@task
+def doubled(number: int) -> int:
+    """Twice a number."""
+    return 2 * number
+'''
+
+
+def test_a_task_has_the_same_identity_everywhere(site: Desk) -> None:
+    """What a task has made on threads, in processes or on Slurm stands for the others, until its body changes."""
+    site.write("doubling.py", TASK)
+    site.workflow(
+        """
+        double: {foreach: "${{ range(3) }}", uses: doubled, with: {number: "${{ item }}"}}
+        other: {uses: count, with: {values: [1, 2]}}
+        """
+    )
+    made = [site("run", "trial.yaml", "--site", place, "--json").document for place in ("cluster", "local")]
+    assert [run["steps"]["double"]["cached"] for run in made] == [0, 3]
+    assert site("run", "trial.yaml", "--site", "local-processes", "--json").document["cached"] == 4
+    site.write("doubling.py", TASK.replace("2 * number", "number * 2"))
+    after = [site("run", "trial.yaml", "--site", place, "--json").document for place in ("local-processes", "local")]
+    assert [run["steps"]["double"]["cached"] for run in after] == [0, 3]
+    assert [run["steps"]["other"]["cached"] for run in after] == [1, 1]
+
+
 def test_an_mpi_step_takes_both_nodes_of_a_job(slurm: Slurm, site: Desk) -> None:
     site.workflow(
         """
