@@ -17,7 +17,7 @@ def print_forecast(forecast: Forecast, out: TextIO) -> None:
     print_table(_COLUMNS, [_row(step) for step in forecast.steps], out)
     out.write("\n")
     if not forecast.is_complete:
-        out.write("What earlier steps decide is not counted: these are the least numbers.\n")
+        out.write("What earlier steps, tasks and further rounds decide is not counted: these are the least numbers.\n")
     if forecast.minutes is None:
         out.write("The endpoint has no rates: its speed decides.\n")
         return
@@ -49,7 +49,7 @@ def forecast_as_json(forecast: Forecast) -> dict[str, Any]:
 
 
 def _row(step: StepForecast) -> tuple[object, ...]:
-    calls = "an earlier step decides" if step.calls is None else format_count(step.calls)
+    calls = "not known before the run" if step.calls is None else format_count(step.calls)
     prompt = format_count(step.prompt_tokens)
     answers = "not bounded" if step.answer_tokens is None else format_count(step.answer_tokens)
     return step.step, calls, prompt if step.complete else f"{prompt} and more", answers

@@ -10,8 +10,9 @@ from metis_flow.plan.graph import Edge, EdgeKind, Graph
 from metis_flow.record.state import StepCounts
 from metis_flow.units import format_count
 from metis_flow.views.graph_layout import Point, edge_routes, lay_out
+from metis_flow.views.graph_text import each_of, verb_of
 from metis_flow.views.safe_text import one_line
-from metis_flow.workflow.definition import CallDef, StepDef, WorkflowDef
+from metis_flow.workflow.definition import StepDef, WorkflowDef
 
 Direction = Literal["right", "down"]
 
@@ -172,12 +173,12 @@ def _node(step: StepDef, counts: StepCounts | None, centre: Point, links: str | 
     yield f'<text class="g-name" x="12" y="23">{escape(one_line(step.name, NAME_WIDTH))}</text>'
     if counts is not None:
         yield f'<text class="g-mark" text-anchor="end" x="{width - 12:g}" y="23">{SYMBOLS.get(status, "")}</text>'
-    yield f'<text class="g-line" x="12" y="42">{escape(_what(step))}</text>'
+    yield f'<text class="g-line" x="12" y="42">{escape(one_line(verb_of(step), LINE_WIDTH))}</text>'
     if counts is not None:
         yield f'<text class="g-line" x="12" y="58">{escape(one_line(tally(counts), LINE_WIDTH))}</text>'
         yield from _bar(counts, width)
     elif step.is_fan_out:
-        yield f'<text class="g-line" x="12" y="60">{escape(one_line(f"for each {step.item}", LINE_WIDTH))}</text>'
+        yield f'<text class="g-line" x="12" y="60">{escape(one_line(f"for each {each_of(step)}", LINE_WIDTH))}</text>'
     yield "</g>"
     if links is not None:
         yield "</a>"
@@ -209,11 +210,6 @@ def tally(counts: StepCounts) -> str:
     text = ", ".join(parts) or "nothing yet"
     ended = counts.done + counts.failed + counts.skipped
     return f"{text} of {format_count(counts.items)}" if counts.items is not None and counts.items > ended else text
-
-
-def _what(step: StepDef) -> str:
-    verb = f"{step.verb} {step.body.target}" if isinstance(step.body, CallDef) else step.verb
-    return one_line(verb, LINE_WIDTH)
 
 
 def _n(value: float) -> str:

@@ -176,11 +176,22 @@ def test_a_graph_needs_no_values_of_parameters(here: Here, file: Path) -> None:
 def test_the_schema_takes_every_example(here: Here, repository: Path, file: Path) -> None:
     schema = here("schema").document
     jsonschema.Draft202012Validator.check_schema(schema)
-    examples = [file, *sorted((repository / "workflows").glob("*.yaml"))]
-    assert len(examples) > 2
+    examples = [file, *sorted((repository / "workflows").rglob("*.yaml"))]
+    assert len(examples) > 10
     for example in examples:
         document = load_workflow(example).document.data
         jsonschema.validate(document, schema)
+
+
+def test_every_example_is_fine_and_can_be_planned_and_drawn(here: Here, repository: Path) -> None:
+    needed = {"one_paper": ["-p", "abstract=x"], "write_and_review": ["-p", "finding=x"]}
+    for example in sorted((repository / "workflows").rglob("*.yaml")):
+        given = needed.get(example.stem, [])
+        assert ": fine: " in here("validate", example, *given).out
+        planned = here("plan", example, *given, "--endpoint", "embedded")
+        assert (planned.code, planned.err) == (0, "")
+        steps = load_workflow(example).steps
+        assert [name for name in steps if f"s_{name}[" not in here("graph", example).out] == []
 
 
 def test_the_schema_refuses_what_is_not_a_workflow(here: Here, file: Path) -> None:

@@ -12,7 +12,7 @@ from metis_flow.tasks import find_task, load_function, source_files, to_json
 from metis_flow.workflow.source import read_document
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
-EXAMPLES = ["chain.yaml", "elements.yaml", "hello.yaml"]
+EXAMPLES = sorted(str(path.relative_to(WORKFLOWS)) for path in WORKFLOWS.rglob("*.yaml"))
 
 score = load_function("elements_score:score", WORKFLOWS)
 check = load_function("chain_formula:check", WORKFLOWS)
@@ -37,7 +37,7 @@ def test_the_files_are_plain_yaml_and_their_targets_exist(name: str) -> None:
         if "python" in step:
             assert source_files(step["python"], WORKFLOWS)
         if "uses" in step:
-            assert find_task(step["uses"])
+            assert find_task(step["uses"]).name == step["uses"]
 
 
 def test_the_table_of_elements() -> None:
