@@ -36,8 +36,7 @@ def ended(instance: Instance, outcome: Outcome, *, final: bool = True) -> dict[s
     entry.setdefault("attempt", instance.attempt)
     if outcome.folder is not None:
         entry["folder"] = outcome.folder
-    if outcome.is_inside:
-        entry["inside"] = {"calls": outcome.calls, "usage": outcome.usage.as_json()}
+    entry |= _inside(outcome)
     if outcome.error is not None:
         kept = {"output": to_journal(outcome.value), "kind": outcome.kind} if outcome.value is not None else {}
         return {"e": "failed", **entry, **kept, "error": outcome.error.as_dict(), "final": final}
@@ -48,8 +47,14 @@ def ended(instance: Instance, outcome: Outcome, *, final: bool = True) -> dict[s
 
 def answered(instance: Instance, outcome: Outcome) -> dict[str, Any]:
     """A round gave something that is not the instance's end yet."""
-    times = {"t0": outcome.began, "t1": outcome.ended}
-    return {"e": "answer", **instance.entry, **times, "output": to_journal(outcome.value), "kind": outcome.kind}
+    entry = {"e": "answer", **instance.entry, "t0": outcome.began, "t1": outcome.ended}
+    return {**entry, **_inside(outcome), "output": to_journal(outcome.value), "kind": outcome.kind}
+
+
+def _inside(outcome: Outcome) -> dict[str, Any]:
+    """What a workflow that was called has asked."""
+    usage = {"calls": outcome.calls, "usage": outcome.usage.as_json()}
+    return {"inside": usage} if outcome.is_inside else {}
 
 
 def taken(

@@ -131,8 +131,9 @@ def _problem(task: SubTask, state: RunState) -> MetisFlowError | None:
         return None
     if state.status != "failed":
         return Withdrawn()
+    reason = (state.reason or "failed").removeprefix("failed: ")
     return StepFailed(
-        f"the workflow '{task.plan.workflow.name}' failed: {state.reason}",
+        f"the workflow '{task.plan.workflow.name}' failed: {reason}",
         where=task.label,
         hint=f"metis-flow errors {task.folder}",
     )

@@ -35,9 +35,10 @@ def bind(
             raise ParameterError(f"the workflow has no parameter '{name}'", where=f"params.{name}", hint=hint)
     values: dict[str, Any] = {}
     for name, spec in specs.items():
-        if name in given:
+        has_default = "default" in spec.model_fields_set
+        if name in given and not (given[name] is None and has_default and spec.default is None):
             values[name] = convert(name, spec, given[name], cwd or Path.cwd())
-        elif spec.default is not None or "default" in spec.model_fields_set:
+        elif spec.default is not None or has_default:
             values[name] = None if spec.default is None else convert(name, spec, spec.default, folder, typed=True)
         else:
             raise ParameterError(

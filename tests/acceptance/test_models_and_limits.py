@@ -110,7 +110,7 @@ def test_a_limit_ends_the_run_cleanly_and_a_higher_one_goes_on(
     desk.questions(12, head=f"limits: {{{raised}}}")
     refused = here("resume", "last")
     assert refused.code == 2
-    assert "the workflow file has changed since this run was started" in refused.err
+    assert "the workflow has changed since this run was started" in refused.err
     done = here("resume", "last", "--accept", "--json")
     assert done.code == 0, done.err
     assert done.document["calls"] == 12

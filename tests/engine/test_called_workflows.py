@@ -49,7 +49,7 @@ def test_a_failure_inside_is_the_instance_s(chat_bench: Bench) -> None:
     chat_bench.write("child.yaml", HEADER.replace("trial", "child") + CHILD.replace("echo ${#1}", "exit 3"))
     run = chat_bench.run(PARENT)
     assert set(statuses(run, "each").values()) == {"failed"}
-    assert error_of(run, "each", "iron")["summary"] == "the workflow 'child' failed: failed: count"
+    assert error_of(run, "each", "iron")["summary"] == "the workflow 'child' failed: count"
 
 
 def test_a_resume_goes_on_inside(chat_bench: Bench) -> None:
