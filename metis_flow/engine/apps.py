@@ -22,12 +22,13 @@ from metis_flow.engine.asking import AskingTask, run_asking
 from metis_flow.engine.call import run_call
 from metis_flow.engine.chat import ChatTask, run_chat
 from metis_flow.engine.loop_executor import LoopExecutor
-from metis_flow.engine.outcome import CallTask, Outcome
+from metis_flow.engine.outcome import CallTask, Outcome, ShellTask
 from metis_flow.engine.shell import allow_scripts, close_guard, end_script, end_scripts, run_shell
 from metis_flow.engine.stop import Stop
 from metis_flow.engine.subrun import WORKFLOWS, SubRuns, SubTask, run_sub
 from metis_flow.engine.worker import run_task, taken_back
-from metis_flow.errors import EXIT_INTERRUPTED, ConfigError
+from metis_flow.engine.worker_chat import WorkerChatTask, run_worker_chat
+from metis_flow.errors import EXIT_INTERRUPTED
 from metis_flow.plan.plan import Plan
 from metis_flow.sites.choice import choose_executor, executors_in_use, mpi_specification
 from metis_flow.sites.config import SiteConfig
@@ -56,6 +57,8 @@ class _Ticket:
 def _run_in_thread(task: Any, ticket: _Ticket) -> Outcome:
     if ticket.unwanted:
         return taken_back(task)
+    if isinstance(task, WorkerChatTask):
+        return run_worker_chat(task)
     return run_call(task) if isinstance(task, CallTask) else run_shell(task)
 
 
@@ -96,7 +99,6 @@ class ParslApps:
         self._apps: dict[tuple[str, Callable[..., Any]], Callable[..., Any]] = {}
         self.sub_runs: SubRuns | None = None
         uses = executors_in_use(site, plan.workflow)
-        _refuse_calls(plan, site)
         windows = {name: max(WORK_WINDOW, 4 * count) for name, count in instances_at_once(site, uses).items()}
         self._windows = {CHAT: 2 * concurrency, **windows}
         self.loop = LoopExecutor(CHAT)
@@ -134,6 +136,8 @@ class ParslApps:
         if kind == "globus-compute":
             what = "call" if isinstance(payload, CallTask) else "shell"
             return self._app(name, run_on_endpoint)(what, payload)  # type: ignore[no-any-return]
+        if isinstance(payload, ChatTask):
+            payload = WorkerChatTask.of(payload)
         ticket = self._tickets[id(payload)] = _Ticket()
         if kind == "threads":
             future: Future[Outcome] = self._app(name, _run_in_thread)(payload, ticket)
@@ -165,7 +169,7 @@ class ParslApps:
         ticket.unwanted = True
         if ticket.mark is not None:
             ticket.mark.touch(mode=0o600)
-        elif not isinstance(payload, CallTask):
+        elif isinstance(payload, ShellTask):
             end_script(payload.folder)
 
     def window(self, executor: str) -> int:
@@ -193,16 +197,6 @@ class ParslApps:
                 executor.executor.shutdown(wait=False, cancel_futures=True)
             else:
                 executor.shutdown()
-
-
-def _refuse_calls(plan: Plan, site: SiteConfig) -> None:
-    for name, step in plan.asking.items():
-        executor = choose_executor(site, step)
-        if executor != CHAT:
-            raise ConfigError(
-                f"the chat step '{name}' cannot send its calls from '{executor}'",
-                hint="leave 'executor' out: the driver sends them",
-            )
 
 
 @contextlib.contextmanager

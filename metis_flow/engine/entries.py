@@ -36,7 +36,7 @@ def ended(instance: Instance, outcome: Outcome, *, final: bool = True) -> dict[s
     entry.setdefault("attempt", instance.attempt)
     if outcome.folder is not None:
         entry["folder"] = outcome.folder
-    entry |= _inside(outcome)
+    entry |= _inside(outcome) | _call_in_worker(outcome)
     if outcome.error is not None:
         kept = {"output": to_journal(outcome.value), "kind": outcome.kind} if outcome.value is not None else {}
         return {"e": "failed", **entry, **kept, "error": outcome.error.as_dict(), "final": final}
@@ -48,7 +48,24 @@ def ended(instance: Instance, outcome: Outcome, *, final: bool = True) -> dict[s
 def answered(instance: Instance, outcome: Outcome) -> dict[str, Any]:
     """A round gave something that is not the instance's end yet."""
     entry = {"e": "answer", **instance.entry, "t0": outcome.began, "t1": outcome.ended}
-    return {**entry, **_inside(outcome), "output": to_journal(outcome.value), "kind": outcome.kind}
+    return {
+        **entry,
+        **_inside(outcome),
+        **_call_in_worker(outcome),
+        "output": to_journal(outcome.value),
+        "kind": outcome.kind,
+    }
+
+
+def useless_calls(instance: Instance, outcome: Outcome) -> list[dict[str, Any]]:
+    """Answers that a worker was given, that were paid for and are of no use."""
+    ids = {"step": instance.step.name, "key": instance.item.key, "attempt": instance.attempt}
+    return [{"e": "call", **ids, **said} for said in outcome.said if "problem" in said]
+
+
+def _call_in_worker(outcome: Outcome) -> dict[str, Any]:
+    last = outcome.said[-1] if outcome.said else {"problem": "there is none"}
+    return {} if "problem" in last else {"call": last}
 
 
 def _inside(outcome: Outcome) -> dict[str, Any]:

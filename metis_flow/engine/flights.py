@@ -201,6 +201,8 @@ class Flights:
         """
         if outcome.error is None and not outcome.durable:
             outcome = self._checked(instance, outcome)
+        for entry in entries.useless_calls(instance, outcome):
+            self._journal.append(entry)
         self._progress.calls += outcome.calls
         self._progress.usage += outcome.usage
         if not outcome.is_inside:

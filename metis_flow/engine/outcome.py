@@ -36,6 +36,7 @@ class Outcome:
         calls: answers received for it, those that had to be repaired included.
         usage: tokens of these.
         messages: the conversation that led to it, its answer last, where something reads that.
+        said: what was asked and answered in a worker, for the journal; the last of it is the answer.
         stop: why a workflow that was called was stopped, and with it the run that called it.
         is_inside: whether calls and usage are those of a workflow that was called, which its own record holds.
         own_only: whether it is of no use to other runs, because it wrote into this one's outputs.
@@ -53,6 +54,7 @@ class Outcome:
     own_only: bool = False
     is_inside: bool = False
     stop: Stop | None = None
+    said: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def kind(self) -> OutputKind:

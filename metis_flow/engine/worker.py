@@ -16,7 +16,10 @@ from typing import Any
 from metis_flow.engine.call import find_function, run_call
 from metis_flow.engine.outcome import CallTask, Outcome, ShellTask
 from metis_flow.engine.shell import end_script, run_shell
+from metis_flow.engine.worker_chat import WorkerChatTask, run_worker_chat
 from metis_flow.errors import StepFailed
+
+Task = CallTask | ShellTask | WorkerChatTask
 
 LOOK_SECONDS = 2.0
 """How often a worker looks whether its task is still wanted: it asks a shared file system."""
@@ -36,11 +39,13 @@ def run_task(data: bytes, unwanted: str, *, parsl_resource_specification: object
     return pickle.dumps(_outcome(pickle.loads(data), unwanted))
 
 
-def _outcome(task: CallTask | ShellTask, unwanted: str) -> Outcome:
+def _outcome(task: Task, unwanted: str) -> Outcome:
     _watch.begin(task, Path(unwanted))
     try:
         if os.path.exists(unwanted):
             return taken_back(task)
+        if isinstance(task, WorkerChatTask):
+            return run_worker_chat(task)
         return run_call(task, _find) if isinstance(task, CallTask) else run_shell(task)
     finally:
         _watch.end()
@@ -57,7 +62,7 @@ def _find(task: CallTask) -> Callable[..., Any]:
     return _found[name]
 
 
-def taken_back(task: CallTask | ShellTask) -> Outcome:
+def taken_back(task: Task) -> Outcome:
     """The outcome of a task that nobody waited for when its turn came."""
     now = time.time()
     return Outcome(error=StepFailed("it was taken back", where=task.label), began=now, ended=now)
@@ -67,10 +72,10 @@ class _Watch:
     """Ends the task of this process when it is unwanted, and the process itself when its manager is gone."""
 
     def __init__(self) -> None:
-        self._task: tuple[CallTask | ShellTask, Path] | None = None
+        self._task: tuple[Task, Path] | None = None
         self._thread: threading.Thread | None = None
 
-    def begin(self, task: CallTask | ShellTask, unwanted: Path) -> None:
+    def begin(self, task: Task, unwanted: Path) -> None:
         self._task = (task, unwanted)
         if self._thread is None:
             self._thread = threading.Thread(target=self._look, name="metis-flow-watch", daemon=True)

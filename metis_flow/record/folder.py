@@ -16,7 +16,7 @@ from metis_flow.errors import RecordError, did_you_mean
 from metis_flow.record import files
 
 _ID = re.compile(r"(?P<name>.+)-(?P<when>\d{8}-\d{6}-[0-9a-f]{6})")
-_SLUG = re.compile(r"[A-Za-z0-9_,=@+-][A-Za-z0-9_.,=@+-]*")
+_SLUG = re.compile(r"[A-Za-z0-9_,=@+][A-Za-z0-9_.,=@+-]*")
 _LISTED = 10
 
 

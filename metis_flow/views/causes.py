@@ -33,7 +33,7 @@ _ADDRESS = re.compile(r"\b[a-z][a-z0-9_]*@[^\s:;,'\"]+")
 _PATH = re.compile(r"(?:~|\.{1,2}|[\w.+-]+)?(?:/[\w.@%+~-]+)+/?")
 _HEX = re.compile(r"\b(?:0x[0-9a-f]+|(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{7,})\b")
 # The number of an exit code or of an answer by HTTP is the cause itself.
-_NUMBER = re.compile(r"(?<!code )(?<!signal )(?<!HTTP )(?<!\d)\d[\d,_]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"(?<!code )(?<!signal )(?<!HTTP )(?<!status )(?<!\d)\d[\d,_]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
 
 
 def cause_of(summary: str) -> str:

@@ -79,7 +79,7 @@ def test_a_sourced_file(desk: Desk, here: Here) -> None:
     assert ended.code == 0, ended.err
     found = Run.open(ended.document["record"])
     assert recorded(found) == answers(3)
-    assert not any(token in path.read_text() for path in found.folder.path.rglob("*") if path.is_file())
+    assert not any(token.encode() in path.read_bytes() for path in found.folder.path.rglob("*") if path.is_file())
 
 
 def test_variables_of_openai(desk: Desk, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

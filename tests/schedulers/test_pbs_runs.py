@@ -169,7 +169,7 @@ def test_a_dry_run_shows_the_script_and_writes_nothing(pbs: Pbs, site: Desk) -> 
         "-N trial",
         "-A trial",
         "-q debug",
-        "-l select=2",
+        "-l select=2:ncpus=32:ngpus=4",
         "-l place=scatter",
         "-l walltime=01:00:00",
         "-l filesystems=home:eagle",

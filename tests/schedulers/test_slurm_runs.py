@@ -107,7 +107,8 @@ def test_a_walltime_stops_a_run_and_a_second_job_resumes_it(slurm: Slurm, site: 
         """
         a:
           run: |
-            until [ "$(squeue -h -j $SLURM_JOB_ID -o %L | cut -d: -f2)" -lt 50 ]; do sleep 0.3; done
+            left() { squeue -h -j $SLURM_JOB_ID -o %L | awk -F: '{print 60 * $1 + $2}'; }
+            until [ "$(left)" -lt 50 ]; do sleep 0.3; done
             echo $SLURM_JOB_ID
         b: {run: echo $SLURM_JOB_ID, needs: [a], timeout: 40s}
         """,
