@@ -142,7 +142,7 @@ def refusal(plan: Plan, changed: Sequence[str], foresight: Foresight, folder: Ru
         f"the workflow has changed since this run was started: {', '.join(changed)}",
         where=str(plan.workflow.path),
         detail="\n".join(lines) or "no instance that has run depends on the change",
-        hint="go on with --accept: what is listed runs again; the record keeps the workflow as it was",
+        hint="go on with --accept: what is listed, and what depends on it, runs again; the record keeps both workflows",
     )
 
 

@@ -34,7 +34,8 @@ def resume_run(folder: RunFolder, options: RunOptions, *, failed: bool = False, 
         RecordError: another process drives the run, its record is damaged, or its workflow is gone or has changed.
     """
     state = RunState.read(folder)
-    if not options.forced and (state.status == "done" or (state.status == "failed" and not failed)):
+    again = failed and (state.status == "failed" or any(counts.failed for counts in state.steps.values()))
+    if state.status in ("done", "failed") and not again and not options.forced:
         return state
     lock = read_lock(folder)
     plan = _plan_of(lock)

@@ -76,3 +76,21 @@ def test_what_waits_for_its_next_try_does_not_hold_a_stop_up(bench: Bench) -> No
     assert (run.status, run.state.exit_code) == ("stopped", 5)
     assert [e["final"] for e in entries(run, "failed")] == [False]
     assert counts(run, "a") == (0, 0, 0)
+
+
+def test_failures_that_a_run_went_on_with_can_be_run_again(bench: Bench) -> None:
+    run = bench.run(
+        """
+        steps:
+          a: {foreach: [1, 2, 3], args: ["${{ item }}"], run: 'test -e "$OK" || test $1 = 1', on_error: continue,
+              env: {OK: "${{ params.ok }}"}}
+        params: {ok: {type: string}}
+        """,
+        {"ok": str(bench.folder / "ok")},
+    )
+    assert (run.status, counts(run, "a")) == ("done", (1, 2, 0))
+    (bench.folder / "ok").touch()
+    run.resume()
+    assert counts(run, "a") == (1, 2, 0)  # a run that has ended is left alone
+    run.resume(failed=True)
+    assert (run.status, counts(run, "a")) == ("done", (3, 0, 0))

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from metis_flow.cli.options import (
-    endpoint_option,
     file_argument,
     given_parameters,
     json_option,
     limit_option,
     parameter_options,
-    part_of,
-    part_options,
     runs_dir_option,
-    settings_option,
-    site_option,
-    time_limit_of,
-    time_limit_option,
-    wait_option,
-    waiting,
 )
+from metis_flow.cli.running.choices import Choices, choice_options, run_options
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @click.command("run")
 @file_argument
 @parameter_options
-@endpoint_option
-@site_option
-@settings_option
 @limit_option
-@part_options
-@wait_option
-@time_limit_option
+@choice_options
 @runs_dir_option
 @json_option
 @click.pass_context
@@ -43,19 +34,10 @@ def command(
     file: Path,
     assignments: tuple[str, ...],
     params_file: Path | None,
-    endpoint: str | None,
-    site: str | None,
-    settings: tuple[str, ...],
     limit: int | None,
-    only: str | None,
-    start: str | None,
-    until: str | None,
-    force: tuple[str, ...],
-    no_cache: bool,
-    wait: str | None,
-    time_limit: str | None,
     runs_dir: Path,
     as_json: bool,
+    **choices: Unpack[Choices],
 ) -> None:
     """Run a workflow FILE to its end, and print its outputs.
 
@@ -65,12 +47,10 @@ def command(
     """
     from metis_flow.plan.plan import load_plan
 
-    seconds = time_limit_of(time_limit)
     plan = load_plan(file, given_parameters(assignments, params_file), limit=limit)
 
     # The engine takes half a second to load: mistakes in the file are told before.
     from metis_flow.cli.running.driving import OnStart, drive_and_tell
-    from metis_flow.engine.options import RunOptions
     from metis_flow.engine.progress import Progress
     from metis_flow.engine.run import start_run
     from metis_flow.record.state import RunState
@@ -83,19 +63,7 @@ def command(
             seen.append(progress)
             on_start(progress)
 
-        options = RunOptions(
-            endpoint=endpoint,
-            site=site,
-            settings=settings,
-            runs_dir=runs_dir,
-            wait=waiting(wait),
-            on_start=begin,
-            handle_signals=True,
-            time_limit=seconds,
-            cache=not no_cache,
-            forced=frozenset(force),
-            selection=part_of(only, start, until),
-        )
+        options = run_options(choices, runs_dir=runs_dir, on_start=begin)
         return start_run(plan, options)
 
     def remark() -> str | None:
