@@ -12,7 +12,7 @@ from metis_flow.errors import RETRY_KINDS
 from metis_flow.workflow.fields import FromFile
 from metis_flow.workflow.functions import GLOBALS, STATUS_FUNCTIONS
 from metis_flow.workflow.json_schema import workflow_schema
-from metis_flow.workflow.models import Limits, Param, WorkflowFile
+from metis_flow.workflow.models import Limits, NotifySpec, Param, WorkflowFile
 from metis_flow.workflow.outputs import TYPES
 from metis_flow.workflow.step_models import (
     ONLY_FOR,
@@ -46,6 +46,7 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("The file", "What stands at the top.", WorkflowFile),
     ("A parameter", "Under `params`, by its name.", Param),
     ("Limits", "Under `limits`.", Limits),
+    ("A notification", "`notify` is a command, or an object.", NotifySpec),
     ("A model", "`model` of the file or of a chat is the name of a model, or an object.", ModelSpec),
     ("A step", "Under `steps`, by its name.", Step),
     ("A chat", "`chat` is a text, or an object.", Chat),

@@ -15,6 +15,7 @@ from metis_flow.engine.budget import Budget
 from metis_flow.engine.deadline import Deadline, deadline_of
 from metis_flow.engine.finish import write_end
 from metis_flow.engine.locking import lock_run
+from metis_flow.engine.notify import tell_the_user
 from metis_flow.engine.options import RunOptions
 from metis_flow.engine.prepare import Preparer
 from metis_flow.engine.progress import Progress, new_progress
@@ -24,6 +25,7 @@ from metis_flow.engine.signals import obeying_signals
 from metis_flow.engine.stop import Stop
 from metis_flow.engine.subrun import SubTask
 from metis_flow.engine.wishes import wishes_of
+from metis_flow.engine.worker_chat import check_calls
 from metis_flow.errors import (
     LoginRequired,
     MetisFlowError,
@@ -89,6 +91,7 @@ def make_choices(plan: Plan, options: RunOptions) -> tuple[answerers.Answerer | 
     site = find_site(options.site or DEFAULT_SITE, beside=plan.workflow.folder, settings=options.settings)
     check_choices(plan, options)
     executors_in_use(site, plan.workflow)
+    check_calls(plan, site, answerer.endpoint if answerer is not None else None)
     return answerer, site
 
 
@@ -144,6 +147,7 @@ def drive(
             journal.append({"e": "end", "status": status, "exit": error.exit_code, "reason": error.summary})
             raise
         finally:
+            tell_the_user(plan.workflow, folder, journal, ownership.generation)
             journal.close()
     return RunState.read(folder)
 

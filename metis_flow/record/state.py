@@ -180,7 +180,8 @@ class _Fold:
         """Put into the state what all segments together say."""
         state.calls, state.usage = self.calls, self.usage
         state.started = self.first
-        state.seconds = (self.last or 0.0) - (self.first or 0.0)
+        last = self.last if self.ended is None else self.ended["t"]  # what comes after the end is no part of it
+        state.seconds = (last or 0.0) - (self.first or 0.0)
         state.host, state.pid = self.begun.get("host"), self.begun.get("pid")
         state.generation = self.begun.get("generation")
         if self.ended is not None:

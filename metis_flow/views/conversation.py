@@ -76,5 +76,11 @@ def shortened(lines: Iterator[str], *, cut: bool) -> Iterator[str]:
         if cut and number == LINES_ON_A_TERMINAL:
             yield "… the rest is long: add --json, or send the output to a file"
             return
-        too_long = cut and len(line) > LONGEST_LINE
-        yield f"{line[:LONGEST_LINE]}… {format_count(len(line) - LONGEST_LINE)} more characters" if too_long else line
+        yield shortened_line(line) if cut else line
+
+
+def shortened_line(line: str) -> str:
+    """The beginning of a line that is longer than somebody would read, and how much more there is."""
+    if len(line) <= LONGEST_LINE:
+        return line
+    return f"{line[:LONGEST_LINE]}… {format_count(len(line) - LONGEST_LINE)} more characters"

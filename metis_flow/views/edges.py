@@ -32,14 +32,18 @@ def recorded_workflow(folder: RunFolder) -> WorkflowDef | None:
             return None
 
 
-def neighbours(folder: RunFolder, step: str, key: str | None) -> dict[str, list[dict[str, Any]]]:
+def neighbours(
+    folder: RunFolder, workflow: WorkflowDef | None, step: str, key: str | None
+) -> dict[str, list[dict[str, Any]]]:
     """The instances and steps beside an instance.
+
+    Args:
+        workflow: of `recorded_workflow`.
 
     Returns:
         ``from`` and ``to``: lists of ``step``, ``kind`` of the edge and, where the edge leads to one instance that has
         ended, its ``address`` and ``status``. Empty where the recorded workflow cannot be read.
     """
-    workflow = recorded_workflow(folder)
     edges = (
         [] if workflow is None else [e for found in workflow.steps.values() for e in edges_of(found, workflow.steps)]
     )

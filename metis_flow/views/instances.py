@@ -14,6 +14,7 @@ from metis_flow.views.edges import edge_words
 from metis_flow.views.safe_text import one_line, safe
 from metis_flow.views.tables import Column, print_table
 from metis_flow.views.values import named, near, short
+from metis_flow.views.why import why_words
 
 OUTPUT_WIDTH = 200
 
@@ -62,7 +63,11 @@ def print_instances(instances: Iterable[Mapping[str, Any]], out: TextIO) -> None
 
 
 def print_instance(instance: Mapping[str, Any], out: TextIO) -> None:
-    """Everything about one instance, from `instance_as_json`, with the ``from`` and ``to`` of `neighbours`."""
+    """Everything about one instance, from `instance_as_json`.
+
+    Args:
+        instance: with ``from`` and ``to`` of `neighbours` and, as ``why``, what `why_it_ran` gives.
+    """
     out.writelines(f"{line}\n" for line in _instance_lines(instance, cut=out.isatty()))
 
 
@@ -118,9 +123,11 @@ def _instance_lines(instance: Mapping[str, Any], *, cut: bool) -> Iterator[str]:
     yield f"status:   {one_line(status)}"
     if instance["seconds"] is not None:
         yield f"time:     {format_duration(instance['seconds'])}, attempt {instance['attempt']}"
+    if instance.get("why") is not None:
+        yield f"because:  {why_words(instance['why'])}"
     if instance["cached"]:
         run = one_line(instance["cached"].get("run"))
-        yield f"cached:   made by {run}; see it: metis-flow show {run} {one_line(instance['address'])}"
+        yield f"          see it there: metis-flow show {run} {one_line(instance['address'])}"
     for name, title in (("from", "from:"), ("to", "to:")):
         beside = ", ".join(map(one_line, edge_words(instance.get(name, []))))
         if beside:

@@ -17,7 +17,7 @@ from metis_flow.workflow.bodies import ShellDef as ShellDef
 from metis_flow.workflow.bodies import WorkflowCallDef as WorkflowCallDef
 from metis_flow.workflow.expressions import StepRef, Template
 from metis_flow.workflow.functions import STATUS_FUNCTIONS
-from metis_flow.workflow.models import Limits, Param
+from metis_flow.workflow.models import RUN_ENDS, Limits, Param
 from metis_flow.workflow.outputs import OutputSpec
 from metis_flow.workflow.source import Document, Location
 from metis_flow.workflow.trees import FilesOf, Value, templates
@@ -218,6 +218,19 @@ class StepDef:
 
 
 @dataclass(frozen=True)
+class Notify:
+    """A command of the user's that tells how a run ended.
+
+    Attributes:
+        command: for a shell.
+        on: the ends after which it is run.
+    """
+
+    command: str
+    on: frozenset[str] = frozenset(RUN_ENDS)
+
+
+@dataclass(frozen=True)
 class WorkflowDef:
     """A whole workflow.
 
@@ -239,6 +252,7 @@ class WorkflowDef:
     document: Document
     included: Mapping[str, str]
     parts: Mapping[str, Document] = field(default_factory=dict)
+    notify: Notify | None = None
 
     @property
     def folder(self) -> Path:

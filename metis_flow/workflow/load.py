@@ -12,13 +12,13 @@ from metis_flow.errors import ParameterError, WorkflowError, WorkflowInvalid
 from metis_flow.workflow import params
 from metis_flow.workflow.chats import ChatReader
 from metis_flow.workflow.compiler import BASE_NAMES, Compiler, Shape
-from metis_flow.workflow.definition import StepDef, WorkflowDef
+from metis_flow.workflow.definition import Notify, StepDef, WorkflowDef
 from metis_flow.workflow.expressions import has_expression
 from metis_flow.workflow.fan_out import is_fan_out
 from metis_flow.workflow.mistakes import mistakes
-from metis_flow.workflow.models import Param, WorkflowFile
+from metis_flow.workflow.models import NotifySpec, Param, WorkflowFile
 from metis_flow.workflow.reuse import Loading, read_parts
-from metis_flow.workflow.source import Document, read_document
+from metis_flow.workflow.source import Document, Location, read_document
 from metis_flow.workflow.step_models import VERBS, ModelSpec
 from metis_flow.workflow.steps import Home, StepReader
 
@@ -84,6 +84,7 @@ def _compile(
     _check_model(main, home)
     _check_endpoint(data.get("endpoint"), main)
     _check_params(raw_params, path, main)
+    _check_notify(data.get("notify"), main)
     problems.extend(main.problems)
     if model is None or problems:
         return None
@@ -99,6 +100,7 @@ def _compile(
         document=document,
         included=main.included,
         parts={name: owner for name, owner in owners.items() if owner is not document},
+        notify=_notify(model.notify),
     )
 
 
@@ -141,6 +143,26 @@ def _check_endpoint(endpoint: Any, compiler: Compiler) -> None:
     if isinstance(endpoint, str) and ("${{" in endpoint or re.search(r"[:/\\\s]", endpoint)):
         hint = "put the address into a file of its own, see 'metis-flow endpoints'"
         compiler.problem("a workflow names an endpoint, never an address", ("endpoint",), hint=hint)
+
+
+def _notify(spec: str | NotifySpec | None) -> Notify | None:
+    if spec is None:
+        return None
+    return Notify(spec) if isinstance(spec, str) else Notify(spec.run, frozenset(spec.on))
+
+
+def _check_notify(raw: Any, compiler: Compiler) -> None:
+    place: Location = ("notify", "run") if isinstance(raw, dict) else ("notify",)
+    command = raw.get("run") if isinstance(raw, dict) else raw
+    if not isinstance(command, str):
+        return
+    summary = "the command of 'notify' holds no expressions: what a model said must not become shell code"
+    hint = 'it finds what it may say in its environment: "$METIS_FLOW_RUN", "$METIS_FLOW_STATUS", "$METIS_FLOW_REASON"'
+    compiler.refuse_expressions(command, place, summary, hint)
+    if not command.strip():
+        compiler.problem(
+            "the command of 'notify' is empty", place, hint="leave 'notify' out where nobody is to be told"
+        )
 
 
 def _check_params(raw: dict[str, Any], path: Path, compiler: Compiler) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from metis_flow.errors import WorkflowError, did_you_mean
+from metis_flow.errors import WorkflowError, WorkflowInvalid, did_you_mean
 from metis_flow.workflow import fields, models, step_models
-from metis_flow.workflow.source import Document, Location
+from metis_flow.workflow.source import MAX_MISTAKES, Document, Location
 
 _FOREIGN = {
     "continue-on-error": "write 'on_error: continue'",
@@ -74,19 +74,33 @@ _BOUNDS = frozenset({"greater_than", "greater_than_equal", "less_than", "less_th
 _EXPRESSION = "one expression '${{ … }}'"
 
 
+class Mistakes(list[WorkflowError]):
+    """The mistakes found so far. One too many ends the search: these are raised, as `WorkflowInvalid`."""
+
+    def append(self, problem: WorkflowError) -> None:
+        """Note a mistake."""
+        if len(self) == MAX_MISTAKES:
+            summary = f"there are more than {MAX_MISTAKES} mistakes"
+            raise WorkflowInvalid([*self, WorkflowError(summary, where=problem.where, hint="correct these first")])
+        super().append(problem)
+
+    def extend(self, problems: Iterable[WorkflowError]) -> None:
+        """Note several."""
+        for problem in problems:
+            self.append(problem)
+
+
 def mistakes(document: Document, error: ValidationError) -> list[WorkflowError]:
     """The mistakes of a file, one error for each place, in file order."""
     found: dict[tuple[Location, str], list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False, include_input=True):
         found.setdefault(_place(document, item), []).append(dict(item))
-    deeper = {place for place, _ in found}
-    problems = []
+    above = {place[:depth] for place, _ in found for depth in range(len(place))}
+    keyed = {place for place, word in found if word}
+    problems = Mistakes()
     for (place, name), items in found.items():
         is_container = any(isinstance(item["input"], dict | list) for item in items)
-        covered = any(len(other) > len(place) and other[: len(place)] == place for other in deeper) or any(
-            other == place and word for other, word in found if not name
-        )
-        if not name and is_container and covered:
+        if not name and is_container and (place in above or place in keyed):
             continue  # the other form of a "text or object" value: what is wrong inside says more
         problems.append(_problem(document, place, name, items))
     return problems
@@ -225,6 +239,8 @@ def _known_keys(document: Document, place: Location) -> list[str]:
         model = step_models.ResourcesSpec
     elif last == "limits":
         model = models.Limits
+    elif last == "notify":
+        model = models.NotifySpec
     elif "messages" in place:
         model = step_models.Examples if (*place, "from") in document.keys else step_models.Message
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -6,7 +6,7 @@ them. Expressions are strings here; `metis_flow.workflow.load` compiles them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
@@ -42,6 +42,24 @@ class Limits(Model):
     concurrency: Count | None = Field(default=None, description="Most calls in flight.", examples=[64])
 
 
+RunEnd = Literal["done", "failed", "stopped", "paused"]
+RUN_ENDS: tuple[RunEnd, ...] = get_args(RunEnd)
+
+
+class NotifySpec(Model):
+    """A command that tells somebody how the run ended. If it fails, that is said, and the run stays as it is."""
+
+    run: str = Field(
+        description="A shell command, run in the workflow's folder and ended after 30 s. It holds no expressions: in "
+        "its environment are `METIS_FLOW_RUN`, `METIS_FLOW_STATUS`, `METIS_FLOW_REASON`, `METIS_FLOW_RECORD` (the "
+        "run's folder) and `METIS_FLOW_WORKFLOW` (the name).",
+        examples=['mail -s "$METIS_FLOW_RUN: $METIS_FLOW_STATUS" me < /dev/null'],
+    )
+    on: list[RunEnd] = Field(
+        default=list(RUN_ENDS), min_length=1, description="After which ends it is run.", examples=[["failed", "paused"]]
+    )
+
+
 class StepsFile(Model):
     """A file that `include` names: steps, as they would stand in the workflow."""
 
@@ -72,6 +90,12 @@ class WorkflowFile(Model):
         examples=[{"name": "gpt-oss-120b-131072", "temperature": 0}],
     )
     limits: Limits = Field(default_factory=Limits, description="Where to stop.", examples=[{"calls": 5000}])
+    notify: str | NotifySpec | None = Field(
+        default=None,
+        description="A shell command of yours, for when the run ends or pauses. In a workflow that a step calls it is "
+        "not run.",
+        examples=['echo "$METIS_FLOW_RUN: $METIS_FLOW_STATUS" >> ~/runs.txt'],
+    )
     include: str | list[str] | None = Field(
         default=None,
         description="Files with further steps, relative to the workflow. They come before its own.",

@@ -134,7 +134,8 @@ def test_a_changed_prompt_is_refused_with_what_it_affects_and_why(study: Study) 
     assert error.summary == "the workflow has changed since this run was started: trial.yaml"
     assert error.where == str(study.workflow)
     assert error.detail == "judge: 3 of 3 run again (prompt, line 14): judge@iron, judge@zinc, judge@gold"
-    assert error.hint == "go on with --accept: what is listed, and what depends on it, runs again; the record keeps both workflows"
+    again = "go on with --accept: what is listed, and what depends on it, runs again"
+    assert error.hint == f"{again}; the record keeps both workflows"
     assert error.exit_code == 2
 
 

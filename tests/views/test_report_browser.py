@@ -61,7 +61,8 @@ def test_a_fault_of_accessibility_would_be_seen(browser: Browser, page: Path) ->
 def test_the_outcome_comes_first_and_the_failures_next(browser: Browser, page: Path) -> None:
     browser.open(page)
     assert browser.texts("h1")[0].split() == ["band_gaps", "✓", "done,", "with", "failures"]
-    assert browser.texts(".headline") == ["It ran to its end, but 2 of 10 instances failed (1 of extract, 1 of relax)."]
+    outcome = "It ran to its end, but 2 of 10 instances failed (1 of extract, 1 of relax)."
+    assert browser.texts(".headline") == [f"{outcome} Which, and why"]
     assert browser.texts("h2")[0] == "What failed"
     assert "I cannot say: unobtainium does not exist." in browser.texts(".said")
     assert browser.texts("#failures li") == ["relax: 1 skipped, because of extract"]

@@ -57,6 +57,7 @@ params: {n: {type: integer, default: 2, minimum: 0, maximum: 9, description: man
 endpoint: embedded
 model: {name: m, temperature: "${{ params.n }}", stop: [END], extra: {top_k: 3}}
 limits: {calls: 10, tokens: 1_000, concurrency: 2}
+notify: {run: echo, on: [done, failed, stopped, paused]}
 include: parts.yaml
 steps:
   ask:
@@ -117,6 +118,7 @@ MODELS = (
     models.WorkflowFile,
     models.Param,
     models.Limits,
+    models.NotifySpec,
     step_models.Step,
     step_models.Chat,
     step_models.Message,

@@ -10,6 +10,10 @@ Mistakes = Callable[..., list[str]]
 
 HEAD = "version: 1\nname: w\n"
 BASE = f"{HEAD}steps:\n  a:\n    run: echo\n  f:\n    foreach: [1, 2]\n    run: echo\n"
+NOTIFY_REFUSED = (
+    "the command of 'notify' holds no expressions: what a model said must not become shell code "
+    '[it finds what it may say in its environment: "$METIS_FLOW_RUN", "$METIS_FLOW_STATUS", "$METIS_FLOW_REASON"]'
+)
 
 FILES = [
     pytest.param("", ["1:1 a workflow file holds 'key: value' lines [see 'metis-flow init']"], id="empty"),
@@ -51,6 +55,34 @@ FILES = [
     ),
     pytest.param(
         HEAD + "steps:\n  a: echo\n", ["4:6 'a' should be an object (key: value lines), not 'echo'"], id="step str"
+    ),
+    pytest.param(
+        HEAD + 'notify: echo "${{ steps.a.output }}" ${{ run.id }}\nsteps: {a: {run: echo}}\n',
+        [f"3:15 {NOTIFY_REFUSED}", f"3:38 {NOTIFY_REFUSED}"],
+        id="notify with expressions",
+    ),
+    pytest.param(
+        HEAD + "notify:\n  on: [failed]\n  run: |\n    echo ${{ run.id }}\nsteps: {a: {run: echo}}\n",
+        [f"6:10 {NOTIFY_REFUSED}"],
+        id="notify object with an expression",
+    ),
+    pytest.param(
+        HEAD + "notify: {run: echo, on: [done, never], om: 1}\nsteps: {a: {run: echo}}\n",
+        [
+            "3:32 item 2 of 'on' should be done, failed, stopped or paused, not 'never'",
+            "3:40 unknown key 'om' in 'notify' [known: on, run]",
+        ],
+        id="notify after an unknown end",
+    ),
+    pytest.param(
+        HEAD + "notify: {on: []}\nsteps: {a: {run: echo}}\n",
+        ["3:1 'run' is missing in 'notify' [add 'run: …']", "3:14 'on' is empty"],
+        id="notify without a command",
+    ),
+    pytest.param(
+        HEAD + 'notify: " "\nsteps: {a: {run: echo}}\n',
+        ["3:9 the command of 'notify' is empty [leave 'notify' out where nobody is to be told]"],
+        id="notify with an empty command",
     ),
     pytest.param(
         HEAD + "stepz: {}\nsteps: {a: {run: echo}}\n", ["3:1 unknown key 'stepz' [did you mean 'steps'?]"], id="typo"

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def command(ref: str, target: str | None, runs_dir: Path, as_json: bool) -> None:
     """Show a RUN, one of its steps, or one instance.
 
-    With STEP a row for each instance, in the order of the items. With STEP@KEY one of them: what it was made from and
-    what was made from it, prompts as they were sent, reasoning, answers, tries, tokens, output, error, files. KEY is
-    an instance's key, or the short form of it that tables show.
+    With STEP a row for each instance, in the order of the items. With STEP@KEY one of them: why it ran, what it was
+    made from and what was made from it, prompts as they were sent, reasoning, answers, tries, tokens, output, error,
+    files. KEY is an instance's key, or the short form of it that tables show.
     """
     from metis_flow.record.folder import find_run
 
@@ -57,9 +57,9 @@ def _show_run(folder: RunFolder, *, as_json: bool) -> None:
 
 
 def _show_step(folder: RunFolder, step: str, *, as_json: bool) -> None:
-    from metis_flow.views.instances import print_instances
+    from metis_flow.views.instances import instance_as_json, print_instances
 
-    instances = _instances(folder, step)
+    instances = (instance_as_json(folder, entry) for entry in _entries(folder, step))
     if as_json:
         ordered = sorted(instances, key=lambda instance: instance["index"] or 0)
         print_document({"run": folder.id, "step": step, "instances": ordered})
@@ -68,11 +68,14 @@ def _show_step(folder: RunFolder, step: str, *, as_json: bool) -> None:
         print_instances(instances, sys.stdout)
 
 
-def _show_instance(folder: RunFolder, instance: dict[str, Any], *, as_json: bool) -> None:
-    from metis_flow.views.edges import neighbours
-    from metis_flow.views.instances import print_instance
+def _show_instance(folder: RunFolder, entry: dict[str, Any], *, as_json: bool) -> None:
+    from metis_flow.views.edges import neighbours, recorded_workflow
+    from metis_flow.views.instances import instance_as_json, print_instance
+    from metis_flow.views.why import why_it_ran
 
-    instance |= neighbours(folder, instance["step"], instance["key"])
+    instance, workflow = instance_as_json(folder, entry), recorded_workflow(folder)
+    instance |= neighbours(folder, workflow, instance["step"], instance["key"])
+    instance["why"] = why_it_ran(folder, workflow, entry)
     if as_json:
         print_document(instance)
         return
@@ -80,48 +83,47 @@ def _show_instance(folder: RunFolder, instance: dict[str, Any], *, as_json: bool
         print_instance(instance, sys.stdout)
 
 
-def _instances(folder: RunFolder, step: str, key: str | None = None) -> Iterator[dict[str, Any]]:
+def _entries(folder: RunFolder, step: str, key: str | None = None) -> Iterator[dict[str, Any]]:
     from metis_flow.record.state import read_instances
-    from metis_flow.views.instances import instance_as_json
 
-    return (instance_as_json(folder, entry) for entry in read_instances(folder, step, key))
+    return read_instances(folder, step, key)
 
 
 def _only_instance(folder: RunFolder, step: str) -> dict[str, Any] | None:
-    """The instance of a step that has one, and no key; None for a fan-out, and where nothing has ended.
+    """The entry of a step that has one instance, and no key; None for a fan-out, and where nothing has ended.
 
     Raises:
         RecordError: the run has no such step.
     """
-    first = next(_instances(folder, step), None)
+    first = next(_entries(folder, step), None)
     if first is None:
         _require_step(folder, step)
         return None
-    return first if first["key"] is None else None
+    return first if first.get("key") is None else None
 
 
 def _find_instance(folder: RunFolder, step: str, key: str) -> dict[str, Any]:
-    """The instance with a key, or with the short form of one.
+    """The entry of the instance with a key, or with the short form of one.
 
     Raises:
         RecordError: there is none, or the word is the key of one and the short form of another.
     """
-    found = list(_instances(folder, step, key))
-    exact = [instance for instance in found if instance["key"] == key]
+    found = list(_entries(folder, step, key))
+    exact = [entry for entry in found if entry.get("key") == key]
     if len(found) == 1 or len(exact) == 1:
         return (exact or found)[0]
     if found:
-        detail = "\n".join(instance["address"] for instance in found)
+        detail = "\n".join(entry["address"] for entry in found)
         raise RecordError(f"'{step}@{key}' means {len(found)} instances", detail=detail, hint="write one of these")
-    words = {str(word) for instance in _instances(folder, step) for word in (instance["key"], _after_at(instance))}
+    words = {str(word) for entry in _entries(folder, step) for word in (entry.get("key"), _after_at(entry))}
     if not words:
         _require_step(folder, step)
     hint = did_you_mean(key, words) or f"see them all: metis-flow show {folder.id} {step}"
     raise RecordError(f"the step '{step}' has no instance '{key}' that has ended", where=folder.id, hint=hint)
 
 
-def _after_at(instance: dict[str, Any]) -> str:
-    return str(instance["address"]).partition("@")[2]
+def _after_at(entry: dict[str, Any]) -> str:
+    return str(entry["address"]).partition("@")[2]
 
 
 def _require_step(folder: RunFolder, step: str) -> None:

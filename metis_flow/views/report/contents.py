@@ -126,6 +126,7 @@ class Contents:
             "models": [model for model in models if model is not None],
             "step": [steps[row.step] for row, _ in order],
             "address": [row.address for row, _ in order],
+            "key": [None if row.address == f"{row.step}@{row.key}" else row.key for row, _ in order],
             "status": [row.status for row, _ in order],
             "ready": [self._ms(at) for _, at in order],
             "began": [self._ms(row.began) for row, _ in order],

@@ -32,10 +32,13 @@ class Fact:
 def headline(state: RunState) -> str:
     """How the run ended, in one sentence."""
     failed = {name: counts.failed for name, counts in state.steps.items() if counts.failed}
-    ended = sum(counts.done + counts.failed for counts in state.steps.values())
+    ended = sum(_ended(state, name) for name in state.steps)
     count = sum(failed.values())
     where = ", ".join(f"{format_count(number)} of {name}" for name, number in failed.items())
-    failures = f"{format_count(count)} of {format_count(ended)} instances failed ({where})" if failed else ""
+    failures = f"{format_count(count)} of {_count(ended, 'instance')} failed ({where})" if failed else ""
+    if len(failed) == 1:  # of those of its step: the others say nothing about how bad that is
+        [name] = failed
+        failures = f"{format_count(count)} of {_count(_ended(state, name), 'instance')} of {name} failed"
     broken = [name for name, counts in state.steps.items() if counts.status == "failed"]
     steps = len(state.steps)
     match state.status:
@@ -134,6 +137,10 @@ def _is_default(workflow: WorkflowDef, name: str, value: Any) -> bool:
         return True
     # a path is written relative to the workflow, and kept absolute
     return isinstance(value, str) and isinstance(param.default, str) and value.endswith(f"/{param.default}")
+
+
+def _ended(state: RunState, step: str) -> int:
+    return state.steps[step].done + state.steps[step].failed
 
 
 def _cached(state: RunState) -> str:

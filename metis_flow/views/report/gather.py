@@ -17,6 +17,7 @@ from metis_flow.views.values import short
 
 RESULT_WIDTH = 160
 SAID_WIDTH = 1500
+KEY_WIDTH = 200
 _LONG = ("call", "tries", "parts", "output")
 
 FAILED_FIRST, TRIED_AGAIN, LONE, OTHERS = range(4)
@@ -33,6 +34,7 @@ class Row:
         busy: seconds in calls that were answered.
         result: the beginning of the output, the error, or the reason, on one line.
         text: the number of its full text in `Gathered.texts`.
+        key: as the user's data has it, made harmless and cut; the address may hold a short form of it.
     """
 
     step: str
@@ -48,6 +50,7 @@ class Row:
     model: str | None
     result: str
     text: int
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ def _row(entry: Mapping[str, Any], instance: Mapping[str, Any], number: int) -> 
         model=calls[-1]["model"] if calls else None,
         result=_result(instance),
         text=number,
+        key=None if instance["key"] is None else short(instance["key"], KEY_WIDTH),
     )
 
 

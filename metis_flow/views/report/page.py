@@ -18,6 +18,7 @@ from metis_flow.views.graph_drawing import GRAPH_STYLE, draw_graph
 from metis_flow.views.report import facts
 from metis_flow.views.report.charts import latency_bars, stacked_bars
 from metis_flow.views.report.contents import Contents
+from metis_flow.views.report.gather import Row
 from metis_flow.views.report.outputs import Pictures, Shown, show_outputs
 from metis_flow.views.report.series import latencies, throughput, tokens_a_minute
 from metis_flow.views.report.texts import Chosen
@@ -26,6 +27,8 @@ from metis_flow.views.values import short
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from metis_flow.views.failures import Failure
 
 PAGE_BYTES = 4_700_000
 TEXT_BYTES = 3_600_000
@@ -169,6 +172,7 @@ def _outcome(contents: Contents, pictures: Pictures) -> dict[str, Any]:
         else state.status,
         "mark": facts.MARKS[state.status],
         "headline": safe(facts.headline(state)),
+        "failures": any(trouble["e"] == "failed" for trouble in contents.gathered.troubles),
         "reason": one_line(state.reason) if state.reason and state.status == "died" else "",
         "facts": list(facts.costs(state, lock)),
         "rerun": facts.rerun_command(lock, contents.workflow) if lock is not None else None,
@@ -181,18 +185,21 @@ def _failures(contents: Contents, pictures: Pictures) -> dict[str, Any]:
     from metis_flow.views.failures import find_failures
 
     failures = find_failures(contents.gathered.troubles)
+    examples = {safe(group.address) for group in failures.groups[:GROUPS_SHOWN]}
+    rows = {row.address: row for row in contents.gathered.rows if row.address in examples}
     shown = [
         {
             "count": group.count,
-            "steps": ", ".join(f"{one_line(step)} {format_count(number)}" for step, number in group.steps.items()),
+            "who": _who(group, rows.get(safe(group.address))),
             "step": one_line(next(iter(group.steps))),
             "cause": _clipped(group.cause if group.count > 1 else group.summary, 600),
             "summary": _clipped(group.summary, 600),
             "address": safe(group.address),
             "link": instance_link(group.address),
             "hint": _clipped(group.error.get("hint") or "", 2000),
-            "detail": _clipped(group.error.get("detail") or "", 8000),
+            "detail": _detail(group.error.get("detail") or "", contents.gathered.said.get(safe(group.address), "")),
             "said": contents.gathered.said.get(safe(group.address), ""),
+            "answers": rows[safe(group.address)].calls if safe(group.address) in rows else 0,
         }
         for group in failures.groups[:GROUPS_SHOWN]
     ]
@@ -210,6 +217,22 @@ def _failures(contents: Contents, pictures: Pictures) -> dict[str, Any]:
     ]
     more = len(failures.groups) - len(shown)
     return {"groups": shown, "more_groups": more, "followed": followed, "unfolded": GROUPS_UNFOLDED}
+
+
+def _who(group: Failure, example: Row | None) -> str:
+    """What failed so: the item by the key that its data has, or how many of each step."""
+    steps = ", ".join(f"{format_count(number)} of {one_line(step)}" for step, number in group.steps.items())
+    item = f"item {example.key}" if example is not None and example.key is not None else ""
+    if group.count == 1:
+        step = one_line(next(iter(group.steps)))
+        return f"{item} of the step {step}" if item else f"the step {step}"
+    return f"{steps}, {item} among them" if item else steps
+
+
+def _detail(detail: str, said: str) -> str:
+    """What else is known of a failure; nothing where that only begins with what the model said."""
+    told = " ".join(safe(detail).partition(": ")[2].rstrip("…").split())
+    return "" if told and " ".join(said.split()).startswith(told) else _clipped(detail, 8000)
 
 
 def _outputs(contents: Contents, pictures: Pictures) -> dict[str, Any]:

@@ -43,6 +43,8 @@ function ranFrom(row) {
 const ran = (row) => shared.data.began[row] >= 0;
 const took = (row) => (ran(row) ? shared.data.ended[row] - ranFrom(row) : -1);
 const waited = (row) => (ran(row) ? Math.max(0, ranFrom(row) - shared.data.ready[row]) : -1);
+// As people know it: with the key of their data, where the address has only a short form of that.
+const nameOf = (row) => (shared.data.key[row] === null ? shared.data.address[row] : `${shared.data.steps[shared.data.step[row]]}@${shared.data.key[row]}`);
 const linkOf = (row) => `#i=${encodeURIComponent(shared.data.address[row])}`;
 
 const chunks = new Map();

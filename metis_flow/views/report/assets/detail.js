@@ -44,7 +44,7 @@ function factsOf(detail, row) {
   const facts = [["status", el("span", { class: `status s-${shared.data.status[row]}` }, shared.data.status[row])]];
   if (detail.key !== null) facts.push(["key", detail.key]);
   if (ran(row)) facts.push(["ran for", duration(took(row))], ["waited", duration(waited(row))]);
-  if (detail.attempt) facts.push(["attempt", String(detail.attempt)]);
+  if (detail.attempt > 1) facts.push(["attempt", String(detail.attempt)]);
   if (detail.cached) facts.push(["made by", String(detail.cached.run ?? "an earlier run")]);
   const last = detail.calls[detail.calls.length - 1];
   if (last) {
@@ -62,6 +62,9 @@ function errorBox(error) {
     error.hint ? el("p", { dir: "auto" }, el("strong", {}, "What to do: "), error.hint) : null);
 }
 
+// The server's word for how an answer ended; "stop" is how it should.
+const ENDS = { stop: "whole", length: "cut off: no tokens were left (length)" };
+
 // The messages as sent, and each answer; of a later call only what was sent anew.
 function conversation(calls) {
   const parts = [];
@@ -69,10 +72,11 @@ function conversation(calls) {
     const before = calls[number - 1], again = before && before.attempt === call.attempt && call.n > 0;
     const sent = again ? call.messages.slice(before.messages.length).filter((message) => message.role !== "assistant") : call.messages;
     if (number === 0 || !again) parts.push(el("h3", {}, number === 0 ? "Prompt" : "Prompt, sent again"));
-    parts.push(...sent.map((message) => messageView(message.role, shownValue(message.content))));
+    const by = again ? ", asked again by metis-flow" : "";
+    parts.push(...sent.map((message) => messageView(message.role + by, shownValue(message.content))));
     parts.push(el("h3", {}, calls.length === 1 ? "Answer" : `Answer ${number + 1} of ${calls.length}`));
     if (call.reasoning) parts.push(el("details", { class: "reasoning" }, el("summary", {}, "The reasoning before it"), block(call.reasoning)));
-    parts.push(messageView(`${call.finish ?? "ended"}, ${duration((call.seconds || 0) * 1000)}`, call.text ?? "", call.problem ? "answer bad" : "answer"));
+    parts.push(messageView(`${ENDS[call.finish] ?? `ended: ${call.finish ?? "it does not say why"}`}, after ${duration((call.seconds || 0) * 1000)}`, call.text ?? "", call.problem ? "answer bad" : "answer"));
     if (call.problem) parts.push(el("p", { class: "reason", dir: "auto" }, `Not valid: ${call.problem}`));
     if (before) parts.push(el("details", { class: "changes", ontoggle: fillDiff(before.text ?? "", call.text ?? "") }, el("summary", {}, `What changed since answer ${number}`)));
   });

@@ -1,7 +1,7 @@
 // The table of instances: only the rows in sight are in the document, so that ten thousand filter at once.
 const ROW_HEIGHT = 35;
 const columns = [
-  { name: "Instance", kind: "address", value: (row) => shared.data.address[row] },
+  { name: "Instance", kind: "address", value: nameOf },
   { name: "Status", kind: "status", value: (row) => shared.data.status[row] },
   { name: "Took", kind: "number", value: took, text: (row) => (ran(row) ? duration(took(row)) : "") },
   { name: "Waited", kind: "number", value: waited, text: (row) => (ran(row) ? duration(waited(row)) : "") },
@@ -31,8 +31,8 @@ function sortBy(number) {
 }
 
 function prepareSearch() {
-  const { address, result } = shared.data;
-  shared.keys = address.map((text, row) => `${text}\n${result[row]}`.toLowerCase());
+  const { address, key, result } = shared.data;
+  shared.keys = address.map((text, row) => `${text}\n${key[row] ?? ""}\n${result[row]}`.toLowerCase());
 }
 
 // Prompts and answers too, as far as the page holds them: unpacked once, when they are first searched.
@@ -99,11 +99,19 @@ const spacer = (rows) => el("tr", { class: "spacer", "aria-hidden": "true" }, el
 function tableRow(row, place) {
   const cells = columns.map((column) => {
     const text = String((column.text || column.value)(row));
-    if (column.kind === "address") return el("td", { class: "w-address", title: text }, el("a", { href: linkOf(row) }, text));
+    if (column.kind === "address") return el("td", { class: "w-address", title: text }, el("a", { href: linkOf(row) }, ...cutInside(text)));
     if (column.kind === "status") return el("td", { class: "w-status" }, el("span", { class: `status s-${text}` }, text));
     return el("td", { class: column.kind === "number" ? "number w-number" : "w-result", title: column.kind === "result" ? text : null, dir: column.kind === "result" ? "auto" : null }, text);
   });
   return el("tr", { "data-row": String(row), "aria-rowindex": String(place + 2) }, cells);
+}
+
+// Keys often differ only at their end: what has no room is left out before that.
+const TAIL = 12;
+function cutInside(text) {
+  const signs = [...text];
+  if (signs.length <= 2 * TAIL) return [text];
+  return [el("span", { class: "head" }, signs.slice(0, -TAIL).join("")), el("span", { class: "tail" }, signs.slice(-TAIL).join(""))];
 }
 
 // Arrow keys go from row to row.

@@ -60,7 +60,7 @@ function drawTimeline() {
     if (bar.waits) { draw.fillStyle = colour("bar-wait"); draw.fillRect(x(shared.data.ready[bar.row]), bar.y + bar.tall / 2 - 1.5, Math.max(0, from - x(shared.data.ready[bar.row])), 3); }
     draw.fillStyle = colour(shared.data.status[bar.row] === "failed" ? "bar-failed" : "bar-done");
     draw.fillRect(from, bar.y, Math.max(bar.tall > 4 ? 2 : 1, to - from), bar.tall);
-    if (bar.label) { draw.fillStyle = colour("soft"); draw.fillText(fitted(draw, shared.data.address[bar.row], left - 16), 8, bar.y + bar.tall - 1); }
+    if (bar.label) { draw.fillStyle = colour("soft"); draw.fillText(fitted(draw, nameOf(bar.row), left - 16), 8, bar.y + bar.tall - 1); }
   }
 }
 
@@ -120,7 +120,7 @@ function showTip(event) {
   const bar = barAt(event), tip = byId("tip");
   tip.hidden = !bar;
   if (!bar) return;
-  tip.textContent = `${shared.data.address[bar.row]}: waited ${duration(waited(bar.row))}, ran ${duration(took(bar.row))}, ${shared.data.status[bar.row]}`;
+  tip.textContent = `${nameOf(bar.row)}: waited ${duration(waited(bar.row))}, ran ${duration(took(bar.row))}, ${shared.data.status[bar.row]}`;
   const box = byId("timeline").getBoundingClientRect();
   tip.style.left = `${Math.min(event.clientX - box.left + 12, box.width - Math.min(tip.offsetWidth, box.width))}px`;
   tip.style.top = `${event.clientY - box.top + 14}px`;
