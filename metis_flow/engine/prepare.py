@@ -11,7 +11,7 @@ from metis_flow.engine.chat import ChatTask
 from metis_flow.engine.entries import Journal
 from metis_flow.engine.outcome import CallTask, ShellTask
 from metis_flow.engine.scope import plain
-from metis_flow.engine.sharing import repetition, settings_of, why_call_own_only, why_own_only
+from metis_flow.engine.sharing import parts_in_common, repetition, settings_of, why_call_own_only, why_own_only
 from metis_flow.engine.subrun import SubTask
 from metis_flow.engine.wording import argument_text, file_text, message_text
 from metis_flow.errors import ConfigError, ExpressionFailed, TaskFailed
@@ -70,6 +70,7 @@ class Preparer:
         self._default_model = default_model
         self._forced_model = forced_model
         self._contents = Contents()
+        self._in_common: dict[str, Mapping[str, str]] = {}
 
     def prepare(self, step: StepPlan, item: Item, label: str, scope: Mapping[str, Any], *, many: bool) -> Prepared:
         """The payload and content key of an instance.
@@ -88,6 +89,14 @@ class Preparer:
         if isinstance(body, WorkflowCallDef):
             return self._workflow(step.step, body, item, label, scope, many)
         return self._asking(step, body, label, scope) if step.step.asks else self._call(step, body, label, scope)
+
+    def _key(self, step: StepDef, parts: Mapping[str, Any]) -> ContentKey:
+        """The content key of an instance; what all those of its step have in common is hashed with the first."""
+        known = self._in_common.get(step.name)
+        if known is None:
+            names = parts.keys() & parts_in_common(step)
+            known = self._in_common[step.name] = self._contents.hashes({name: parts[name] for name in names})
+        return self._contents.key(parts, known)
 
     def _chat(self, step: StepDef, body: ChatDef, label: str, scope: Mapping[str, Any]) -> Prepared:
         messages = [
@@ -121,7 +130,7 @@ class Preparer:
                 keeps_messages=step.name in self._plan.conversations,
             )
 
-        return Prepared(self._contents.key(parts), payload, why_own_only(step, settings))
+        return Prepared(self._key(step, parts), payload, why_own_only(step, settings))
 
     def _seeded(self, step: StepDef, values: Mapping[str, Value], scope: Mapping[str, Any]) -> dict[str, Any]:
         """The model's settings for one instance, with a seed of its own in each repeat and round."""
@@ -228,7 +237,7 @@ class Preparer:
             output=step.output,
             timeout=step.timeout,
         )
-        return Prepared(self._contents.key(parts), lambda entry, consult: task, why_own_only(step))
+        return Prepared(self._key(step, parts), lambda entry, consult: task, why_own_only(step))
 
     def _files(
         self, files: tuple[FileDef, ...], scope: Mapping[str, Any]
@@ -291,7 +300,7 @@ class Preparer:
                 journal=self._journal,
             )
 
-        return Prepared(self._contents.key(parts), payload, why_own_only(step.step, settings))
+        return Prepared(self._key(step.step, parts), payload, why_own_only(step.step, settings))
 
     def _workflow(
         self, step: StepDef, body: WorkflowCallDef, item: Item, label: str, scope: Mapping[str, Any], many: bool
@@ -314,7 +323,7 @@ class Preparer:
             place = folder / f"round-{scope['round']}" if step.until is not None else folder
             return SubTask(label, plan, place, str(place.relative_to(self._folder.path)), step.output.schema)
 
-        return Prepared(self._contents.key(parts), payload, why_call_own_only(plan))
+        return Prepared(self._key(step, parts), payload, why_call_own_only(plan))
 
     def _call(self, step: StepPlan, body: CallDef, label: str, scope: Mapping[str, Any]) -> Prepared:
         arguments = body.arguments.evaluate(scope)
@@ -337,4 +346,4 @@ class Preparer:
             schema=step.step.output.schema,
             timeout=step.step.timeout,
         )
-        return Prepared(self._contents.key(parts), lambda entry, consult: task, why_own_only(step.step))
+        return Prepared(self._key(step.step, parts), lambda entry, consult: task, why_own_only(step.step))

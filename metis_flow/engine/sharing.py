@@ -1,4 +1,4 @@
-"""How one instance differs from its repeats, and whether other runs may use what it gives."""
+"""What the instances of a step have in common, how repeats differ, and whether other runs may use what they give."""
 
 from __future__ import annotations
 
@@ -6,8 +6,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from metis_flow.plan.plan import Plan
-from metis_flow.workflow.definition import StepDef
+from metis_flow.workflow.definition import CallDef, ChatDef, ShellDef, StepDef, WorkflowCallDef
 from metis_flow.workflow.trees import Constant, Value
+
+_WRITTEN = frozenset(("function", "source", "script", "output", "schema"))
+"""Parts of content keys in which no expression can stand."""
+
+
+def parts_in_common(step: StepDef) -> frozenset[str]:
+    """The parts of the content key that are the same for all instances of a step in one run.
+
+    Where an expression is evaluated that is never taken for granted, not even if it reads nothing of the item: one
+    with ``random`` gives something else each time.
+    """
+    body = step.body
+    if isinstance(body, WorkflowCallDef):
+        return frozenset()  # its files are read anew for each instance
+    values: dict[str, list[Value | None]] = {}
+    if isinstance(body, ShellDef):
+        values = {"env": [*body.env.values()], "args": [*body.args], "stdin": [body.stdin]}
+    elif isinstance(body, ChatDef | CallDef):
+        values["model"] = [body.model]
+        if step.repeat is None and step.until is None:  # otherwise each has a seed of its own
+            values["settings"] = [*body.settings.values()]
+    found = {name for name, given in values.items() if all(isinstance(value, Constant | None) for value in given)}
+    if step.check is None or step.check.names <= {"output", "params"}:
+        found.add("check")
+    return _WRITTEN | found
 
 
 def settings_of(values: Mapping[str, Value], scope: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,14 +40,22 @@ class Contents:
     def __init__(self) -> None:
         self._files: dict[str, tuple[tuple[int, int], str]] = {}
 
-    def key(self, parts: Mapping[str, Any]) -> ContentKey:
+    def key(self, parts: Mapping[str, Any], known: Mapping[str, str] | None = None) -> ContentKey:
         """The content key over named parts (JSON values, paths and file references).
+
+        Args:
+            known: what `hashes` gave for some of them.
 
         Raises:
             StepFailed: a path among them cannot be read.
         """
-        hashes = {name: _sha256(self._canonical(value)) for name, value in sorted(parts.items())}
+        known = known or {}
+        hashes = {name: known.get(name) or self._hash(parts[name]) for name in sorted(parts)}
         return ContentKey(_sha256(json.dumps(hashes).encode()), {name: whole[:16] for name, whole in hashes.items()})
+
+    def hashes(self, parts: Mapping[str, Any]) -> dict[str, str]:
+        """The hashes of parts that stay as they are; those with a path among them do not, and are left out."""
+        return {name: self._hash(value) for name, value in parts.items() if not has_path(value)}
 
     def file_hash(self, path: Path) -> str:
         """SHA-256 of a file, or of the names and contents of a folder's files.
@@ -75,10 +83,9 @@ class Contents:
             self._files[str(path)] = known
         return known[1]
 
-    def _canonical(self, value: Any) -> bytes:
-        value = self._with_paths(value) if has_path(value) else value
-        text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_special)
-        return text.encode("utf-8", "surrogatepass")
+    def _hash(self, value: Any) -> str:
+        text = _CANONICAL.encode(self._with_paths(value) if has_path(value) else value)
+        return _sha256(text.encode("utf-8", "surrogatepass"))
 
     def _with_paths(self, value: Any) -> Any:
         if isinstance(value, PathParam):
@@ -99,10 +106,13 @@ def _special(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no content key")
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_special)
+
+
 def has_path(value: Any) -> bool:
     """Whether a path that counts by content is somewhere in a value."""
-    if isinstance(value, PathParam):
-        return True
+    if isinstance(value, str):
+        return isinstance(value, PathParam)
     if isinstance(value, Mapping):
         return any(has_path(part) for part in value.values())
     return isinstance(value, list | tuple) and any(has_path(part) for part in value)
