@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
 from metis_flow.errors import ExpressionFailed
 from metis_flow.plan.items import Item
 from metis_flow.workflow.definition import MatrixDef, StepDef
+from metis_flow.workflow.fan_out import mark
 from metis_flow.workflow.functions import describe
 
 MAX_COUNTED = 100_000
-"""Most combinations that are walked over to know how many ``include`` and ``exclude`` leave."""
+"""Most questions that are asked to know how many combinations ``include`` and ``exclude`` leave."""
 
 
 @dataclass(frozen=True)
@@ -143,13 +145,14 @@ class Grid:
         """How many combinations there are; None where it is too much to count."""
         if not self.include and not self.exclude:
             return self.most
-        return sum(1 for _ in self.walk()) if self.most <= MAX_COUNTED else None
+        questions = self.most * (1 + self._included.effort + self._excluded.effort)
+        return sum(1 for _ in self.walk()) if questions <= MAX_COUNTED else None
 
     def walk(self) -> Iterator[Combination]:
         """The combinations, in order."""
         used: set[int] = set()
         for values, parts in self._product():
-            if not any(_fits(row, values) for row in self.exclude):
+            if not self._excluded.fitting(values):
                 yield self._extended(values, parts, used)
         for number, row in enumerate(self.include):
             if number not in used:
@@ -158,11 +161,18 @@ class Grid:
 
     def _extended(self, values: dict[str, Any], parts: dict[str, str], used: set[int]) -> Combination:
         whole = dict(values)
-        for number, row in enumerate(self.include):
-            if all(name not in values or _same(values[name], value) for name, value in row.items()):
-                whole.update(row)
-                used.add(number)
+        for number in self._included.fitting(values):
+            whole.update(self.include[number])
+            used.add(number)
         return Combination(whole, parts)
+
+    @cached_property
+    def _included(self) -> _Rules:
+        return _Rules(self.include, self.axes)
+
+    @cached_property
+    def _excluded(self) -> _Rules:
+        return _Rules(self.exclude, self.axes)
 
     def _product(self) -> Iterator[_State]:
         """Every combination of the axes, and its parts of the key; ranges stay what they are."""
@@ -185,12 +195,32 @@ def _crossed(states: Iterator[_State], name: str, values: Sequence[Any]) -> Iter
             yield {**before, name: value}, {**parts, name: f"{name}={word}"}
 
 
-def _fits(row: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-    return all(name in values and _same(values[name], value) for name, value in row.items())
+class _Rules:
+    """The rows of ``include`` or ``exclude``, found by what they say of the axes.
 
+    Args:
+        rows: the rows.
+        axes: the names of the axes; what a row says of anything else does not matter.
 
-def _same(one: Any, other: Any) -> bool:
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+    Attributes:
+        effort: at most so many questions are asked about a combination.
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], axes: Mapping[str, Any]) -> None:
+        self._groups: dict[tuple[str, ...], dict[tuple[Any, ...], list[int]]] = {}
+        for number, row in enumerate(rows):
+            names = tuple(name for name in axes if name in row)
+            group = self._groups.setdefault(names, {})
+            group.setdefault(tuple(mark(row[name]) for name in names), []).append(number)
+        self.effort = sum(max(map(len, group.values())) for group in self._groups.values())
+
+    def fitting(self, values: Mapping[str, Any]) -> list[int]:
+        """The numbers of the rows that fit a combination, in order."""
+        if not self._groups:
+            return []
+        marks = {name: mark(value) for name, value in values.items()}
+        found = (group.get(tuple(marks[name] for name in names), ()) for names, group in self._groups.items())
+        return sorted(chain.from_iterable(found))
 
 
 def _word(value: Any) -> str:

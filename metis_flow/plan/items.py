@@ -54,13 +54,20 @@ def known_length(value: Any) -> int | None:
     return len(value) if isinstance(value, list | Mapping) else None
 
 
+MAX_KEY = 100_000
+"""Most characters of a key."""
+
+
 def key_text(value: Any) -> str:
     """A key as text.
 
     Raises:
-        ExpressionFailed: it is neither a text, a number nor a boolean.
+        ExpressionFailed: it is neither a text, a number nor a boolean, or too long.
     """
     if isinstance(value, str):
+        if len(value) > MAX_KEY:
+            hint = "choose a short one that is different for each item, such as '${{ item.id }}'"
+            raise ExpressionFailed(f"'key' has {len(value):,} characters, and may have {MAX_KEY:,}", hint=hint)
         return value
     if isinstance(value, bool | int | float):
         return json.dumps(value)

@@ -18,9 +18,10 @@ from metis_flow.workflow.bodies import WorkflowCallDef
 from metis_flow.workflow.definition import CallDef, StepDef, WorkflowDef
 from metis_flow.workflow.expressions import Template
 from metis_flow.workflow.load import load_workflow, position_of
+from metis_flow.workflow.mistakes import Mistakes
 from metis_flow.workflow.trees import Constant, MapOf, Value, templates
 
-MAX_CHECKED_KEYS = 100_000
+MAX_CHECKED_KEYS = 10_000
 """Longest fan-out whose keys the plan itself walks over; a longer one is checked as it runs."""
 
 
@@ -103,7 +104,7 @@ def make_plan(
     """Plan a loaded workflow. Raises what `load_plan` raises."""
     graph = make_graph(workflow)
     values = params.bind(workflow.params, given or {}, workflow.folder, cwd=cwd)
-    problems: list[WorkflowError] = []
+    problems = Mistakes()
     steps: dict[str, StepPlan] = {}
     workflow = with_asking(workflow)
     for child in called(workflow):

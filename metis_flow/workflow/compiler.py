@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,16 @@ from metis_flow.workflow.expressions import (
     spans,
 )
 from metis_flow.workflow.functions import STATUS_FUNCTIONS
-from metis_flow.workflow.source import Document, Location, Span
+from metis_flow.workflow.mistakes import Mistakes
+from metis_flow.workflow.source import MAX_MISTAKES, Document, Location, Span
 from metis_flow.workflow.trees import Constant, Value, build
 
+MAX_EXPRESSIONS = 100_000
+"""Most characters that the different expressions of a file may have together, counting some for each."""
+MAX_OF_TEXT = 10
+"""Most mistakes that are shown of one text: the place of each is looked for in the whole of it."""
+_COST = 50
+"""Characters that each text counts for, besides its own."""
 BASE_NAMES = frozenset({"params", "steps", "run"})
 ROUND_NAMES = frozenset({"round", "previous"})
 ANY_AXIS = "matrix.*"
@@ -61,8 +68,10 @@ class Compiler:
         self.params = sorted(params)
         self.steps = steps
         self.home = home
-        self.problems: list[WorkflowError] = []
+        self.problems = Mistakes()
         self.included: dict[str, str] = {}
+        self._compiled: dict[tuple[str, bool], Template] = {}
+        self._spent = 0
 
     def problem(self, summary: str, place: Location, *, hint: str | None = None, key: bool = False) -> None:
         """Note a mistake at a place."""
@@ -110,6 +119,8 @@ class Compiler:
         """The text of a file beside the workflow."""
         if not isinstance(name, str):
             return None  # the model has said what is wrong
+        if name in self.included:
+            return self.included[name]
         if has_expression(name):
             self.problem("'from' takes the name of a file, without expressions", place)
             return None
@@ -131,19 +142,32 @@ class Compiler:
     def refuse_expressions(self, text: str, place: Location, summary: str, hint: str) -> bool:
         """Note each expression in a text that may hold none; whether there was any."""
         origin = Origin(self.document, self.document.span(place))
-        found = [origin.opener(index) for index, _ in enumerate(OPENER.finditer(text))]
-        self.problems.extend(self.document.error_at_offset(summary, offset, hint=hint) for offset in found)
-        return bool(found)
+        count = sum(1 for _ in islice(OPENER.finditer(text), MAX_MISTAKES + 1))
+        found = islice(spans(self.document.text, origin.span.start, origin.span.end), count)
+        starts = [start for start, _ in found] or [origin.span.start][:count]
+        self.problems.extend(self.document.error_at_offset(summary, start, hint=hint) for start in starts)
+        return bool(count)
 
     def _template(self, text: str, origin: Origin, names: frozenset[str], blocks: bool) -> Value:
         if not has_expression(text):
             return Constant(text)
         try:
-            template = compile_text(text, origin.where, blocks=blocks)
+            template = self._compile(text, origin.where, blocks)
         except ExpressionError as error:
             self.problems.append(origin.error(error, text))
             return Constant(None)
         return template if self._names_are_known(template, origin, names) else Constant(None)
+
+    def _compile(self, text: str, where: str, blocks: bool) -> Template:
+        """The text compiled, once where it stands in several places."""
+        known = self._compiled.get((text, blocks))
+        if known is not None:
+            return replace(known, origin=where)
+        self._spent += _COST + sum(end - start for start, end in islice(spans(text, 0, len(text)), MAX_EXPRESSIONS))
+        if self._spent > MAX_EXPRESSIONS:
+            hint = "let a fan-out or a 'python' step do what many expressions do"
+            raise ExpressionError(f"the expressions of a file have {MAX_EXPRESSIONS:,} characters at most", hint=hint)
+        return self._compiled.setdefault((text, blocks), compile_text(text, where, blocks=blocks))
 
     def _names_are_known(self, template: Template, origin: Origin, names: frozenset[str]) -> bool:
         errors = [
@@ -155,7 +179,7 @@ class Compiler:
                 if (error := self._wrong_reference(ref.step, ref.field)) is not None
             ),
         ]
-        self.problems.extend(origin.error(error, template.source) for error in errors)
+        self.problems.extend(origin.error(error, template.source) for error in errors[:MAX_OF_TEXT])
         return not errors
 
     def _unknown_field(self, path: str, names: frozenset[str]) -> ExpressionError | None:
@@ -216,7 +240,7 @@ class Origin:
 
     def error(self, error: ExpressionError, text: str) -> WorkflowError:
         """The mistake, at the word it speaks of, or else at the expression that holds it."""
-        before = len("".join(text.splitlines(keepends=True)[: error.line - 1]))
+        before = sum(map(len, text.splitlines(keepends=True)[: error.line - 1])) if error.line > 1 else 0
         earlier = takewhile(lambda part: part[0] < before, spans(text, 0, len(text)))
         index = sum(1 for _, end in earlier if end <= before)
         offset = self.opener(index)

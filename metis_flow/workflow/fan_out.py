@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from metis_flow.errors import did_you_mean
 from metis_flow.workflow.compiler import ANY_AXIS, BASE_NAMES, ROUND_NAMES, Compiler
@@ -27,6 +28,9 @@ RESERVED = (
 )
 """Names that ``as`` cannot give: those that expressions have already, and the words of their language."""
 _RULES = ("include", "exclude")
+MAX_AXES = 64
+MAX_GUESSED = 100
+"""Most values of an axis among which the one that was meant is looked for."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,10 @@ def _matrix(compiler: Compiler, raw: dict[str, Any], place: Location) -> MatrixD
         rule: compiler.single(raw[rule], (*place, rule), BASE_NAMES) if raw.get(rule) is not None else None
         for rule in _RULES
     }
+    if len(axes) > MAX_AXES:
+        compiler.problem(
+            f"a matrix has {MAX_AXES} axes at most", place, key=True, hint="put values that go together into objects"
+        )
     if not axes and rules["include"] is None:
         compiler.problem("the matrix has no axes", place, hint="for instance 'matrix: {temperature: [0, 1]}'")
     matrix = MatrixDef(tuple(axes), rules["include"], rules["exclude"])
@@ -123,6 +131,7 @@ def _matrix(compiler: Compiler, raw: dict[str, Any], place: Location) -> MatrixD
 def _check_excluded(compiler: Compiler, matrix: MatrixDef, place: Location) -> None:
     """What is left out must be there, or a slip of the pen would leave out nothing."""
     axes = dict(matrix.axes)
+    marks = {name: {mark(value) for value in axis.value} for name, axis in axes.items() if _is_listed(axis)}
     rows = matrix.exclude.value if isinstance(matrix.exclude, Constant) else ()
     for index, row in enumerate(rows if isinstance(rows, list) else ()):
         for name, value in row.items() if isinstance(row, dict) else ():
@@ -131,9 +140,22 @@ def _check_excluded(compiler: Compiler, matrix: MatrixDef, place: Location) -> N
             if axis is None:
                 hint = did_you_mean(name, axes)
                 compiler.problem(f"the matrix has no axis '{name}'", spot, key=True, hint=hint)
-            elif isinstance(axis, Constant) and isinstance(axis.value, list) and value not in axis.value:
-                hint = did_you_mean(str(value), [str(known) for known in axis.value])
+            elif _is_listed(axis) and mark(value) not in marks[name]:
+                hint = did_you_mean(str(value), [str(known) for known in axis.value[:MAX_GUESSED]])
                 compiler.problem(f"the axis '{name}' has no such value to leave out", spot, hint=hint)
+
+
+def _is_listed(axis: Value | None) -> TypeGuard[Constant]:
+    return isinstance(axis, Constant) and isinstance(axis.value, list)
+
+
+def mark(value: Any) -> Any:
+    """Something to look a value of an axis up by: 1 and 1.0 are the same, 1 and true are not."""
+    if isinstance(value, bool):
+        return ("boolean", value)
+    if isinstance(value, Mapping):
+        return ("object", frozenset((name, mark(part)) for name, part in value.items()))
+    return ("list", *map(mark, value)) if isinstance(value, list) else value
 
 
 def _names_of(matrix: MatrixDef) -> set[str]:

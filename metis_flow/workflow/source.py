@@ -7,9 +7,11 @@ The scalars are those of YAML 1.2's core schema, plus ``1_000`` and ``1e-5`` as 
 from __future__ import annotations
 
 import bisect
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,16 @@ Location = tuple[str | int, ...]
 
 MAX_DEPTH = 64
 MAX_ALIASED_NODES = 10_000
+MAX_NODES = 20_000
+"""Most keys and values of a workflow file."""
+MAX_MISTAKES = 100
+"""Most mistakes that are shown together; nobody reads more, and each takes its time to be found."""
+MAX_SUMMARY = 400
+"""Most characters of the summary of a mistake, which may show a word of the file."""
 
 # libyaml ends lines where YAML 1.2 does not; texts copied from web pages hold these characters. While it reads, each
 # has another in its place, from an area that Unicode gives no meaning to.
-_HIDDEN = {0x85: 0xF0085, 0x2028: 0xF2028, 0x2029: 0xF2029}
-_SHOWN = {there: here for here, there in _HIDDEN.items()}
+_HIDDEN = {"\x85": "\U000f0085", "\u2028": "\U000f2028", "\u2029": "\U000f2029"}
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -57,7 +64,7 @@ class Document:
         data: dicts with string keys, lists, strings, ints, floats, bools and None.
         values: the span of the value at each location.
         keys: the span of the key at each location.
-        problems: what was refused on the way; the data leaves those parts out.
+        problems: what was refused on the way, the first of it where there is much; the data leaves those parts out.
     """
 
     path: str
@@ -87,6 +94,8 @@ class Document:
 
     def error_at(self, summary: str, line: int, column: int, *, hint: str | None = None) -> WorkflowError:
         """An error at a line and column, with the offending line shown."""
+        if len(summary) > MAX_SUMMARY:
+            summary = f"{summary[: MAX_SUMMARY // 2]} … {summary[-MAX_SUMMARY // 2 :]}"
         return WorkflowError(
             summary, where=f"{self.path}:{line}:{column}", hint=hint, detail=self._excerpt(line, column)
         )
@@ -98,7 +107,9 @@ class Document:
     def line_and_column(self, offset: int) -> tuple[int, int]:
         """The 1-based line and column of a character offset."""
         if not self._line_starts:
-            self._line_starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", self.text))]
+            self._line_starts = [0, *accumulate(map(len, io.StringIO(self.text, newline="")))]
+            if self.text and self.text[-1] not in "\r\n":
+                self._line_starts.pop()  # what ends the text ends no line
         line = bisect.bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
 
@@ -118,11 +129,14 @@ class Document:
         return f"{number}{shown}\n{' ' * len(number)}{pad}^"
 
 
-def read_document(path: Path, shown_as: str | None = None) -> Document:
+def read_document(path: Path, shown_as: str | None = None, *, max_nodes: int | None = None) -> Document:
     """Read and parse a YAML file.
 
+    Args:
+        max_nodes: most keys and values that it may hold.
+
     Raises:
-        WorkflowError: the file cannot be read, is not UTF-8, or is not YAML.
+        WorkflowError: the file cannot be read, is not UTF-8, is not YAML, or holds too much.
     """
     name = shown_as or str(path)
     try:
@@ -136,19 +150,22 @@ def read_document(path: Path, shown_as: str | None = None) -> Document:
         raise WorkflowError("the file is not UTF-8 text", where=where, hint="save it as UTF-8") from None
     except OSError as error:
         raise WorkflowError(f"the file cannot be read: {error.strerror}", where=name) from None
-    return parse_document(text, name)
+    return parse_document(text, name, max_nodes=max_nodes)
 
 
-def parse_document(text: str, path: str = "<text>") -> Document:
+def parse_document(text: str, path: str = "<text>", *, max_nodes: int | None = None) -> Document:
     """Parse YAML text.
 
+    Args:
+        max_nodes: most keys and values that it may hold.
+
     Raises:
-        WorkflowError: the text is not YAML at all. Smaller refusals are in ``Document.problems``.
+        WorkflowError: the text is not YAML at all, or holds too much. Smaller refusals are in ``Document.problems``.
     """
     document = Document(path=path, text=text.removeprefix("\ufeff"))
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        _Builder(document, yaml.parse(document.text.translate(_HIDDEN), Loader=loader)).run()
+        _Builder(document, yaml.parse(_hidden(document.text), Loader=loader), max_nodes).run()
     except yaml.MarkedYAMLError as error:
         raise syntax_error(document, error) from None
     except yaml.reader.ReaderError as error:
@@ -162,12 +179,14 @@ def parse_document(text: str, path: str = "<text>") -> Document:
 class _Builder:
     """Turns parser events into data. Depth and the number of aliased nodes are bounded."""
 
-    def __init__(self, document: Document, events: Iterator[Any]) -> None:
+    def __init__(self, document: Document, events: Iterator[Any], max_nodes: int | None) -> None:
         self.document = document
         self.events = events
+        self.max_nodes = max_nodes
         self.anchors: dict[str, tuple[Any, Location, int]] = {}
         self.open_anchors: set[str] = set()
         self.aliased = 0
+        self.nodes = 0
 
     def run(self) -> None:
         for event in self.events:
@@ -185,6 +204,10 @@ class _Builder:
             raise self._at(event, f"nested deeper than {MAX_DEPTH} levels", "flatten the structure")
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, location)
+        self.nodes += 1
+        if self.max_nodes is not None and self.nodes > self.max_nodes:
+            summary = f"a workflow file holds {self.max_nodes:,} keys and values at most"
+            raise self._at(event, summary, "put data into a file of its own, and read it with 'uses: read_rows'")
         self._refuse_tag(event)
         self.document.values[location] = self._span(event)
         if event.anchor:
@@ -233,6 +256,7 @@ class _Builder:
         for event in self.events:
             if isinstance(event, yaml.MappingEndEvent):
                 break
+            self.nodes += 1
             name = self._key(event)
             is_merge = name == "<<" and not event.style
             place = (*location, name)
@@ -256,8 +280,8 @@ class _Builder:
             self._problem(event, "merge keys ('<<') are not used in workflow files", "write the keys out")
         self._refuse_tag(event)
         if event.anchor:
-            self.anchors[event.anchor] = (event.value.translate(_SHOWN), (), 1)
-        return str(event.value.translate(_SHOWN))
+            self.anchors[event.anchor] = (_shown(event.value), (), 1)
+        return _shown(event.value)
 
     def _refuse_tag(self, event: Any) -> None:
         if event.tag is not None:
@@ -265,7 +289,7 @@ class _Builder:
             self._problem(event, f"the tag '{word}' is not used in workflow files", "remove it")
 
     def _scalar(self, event: Any) -> Any:
-        text: str = event.value.translate(_SHOWN)
+        text = _shown(event.value)
         if event.style or not event.implicit[0]:
             return text
         try:
@@ -278,12 +302,25 @@ class _Builder:
         return self.document.error_at_offset(summary, event.start_mark.index, hint=hint)
 
     def _problem(self, event: Any, summary: str, hint: str) -> None:
-        self.document.problems.append(self._at(event, summary, hint))
+        if len(self.document.problems) <= MAX_MISTAKES:
+            self.document.problems.append(self._at(event, summary, hint))
 
     def _span(self, event: Any) -> Span:
         # by offset: the parser's own lines also end at characters where an editor's do not, such as U+2028
         line, column = self.document.line_and_column(event.start_mark.index)
         return Span(line, column, event.start_mark.index, event.end_mark.index)
+
+
+def _hidden(text: str) -> str:
+    for here, there in _HIDDEN.items():
+        text = text.replace(here, there)
+    return text
+
+
+def _shown(text: str) -> str:
+    for here, there in _HIDDEN.items():
+        text = text.replace(there, here)
+    return text
 
 
 def plain_scalar(text: str) -> Any:

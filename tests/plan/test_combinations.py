@@ -61,6 +61,10 @@ GRIDS: dict[str, tuple[Grid, dict[str, Mapping[str, Any]]]] = {
         Grid({"a": [0, 1]}, include=[{"a": 1, "b": 2}], exclude=[{"a": 1}]),
         {"a=0": {"a": 0}, "a=1,b=2": {"a": 1, "b": 2}},
     ),
+    "a later include stands over an earlier one, whatever these say of the axes": (
+        Grid({"a": [0, 1]}, include=[{"a": 0, "x": 1}, {"x": 2}, {"a": 0, "x": 3}]),
+        {"a=0": {"a": 0, "x": 3}, "a=1": {"a": 1, "x": 2}},
+    ),
     "an axis in include's own order stands where the axis does": (
         Grid({"a": [0], "b": [0]}, include=[{"z": 1, "b": 1, "a": 1}]),
         {"a=0,b=0": {"a": 0, "b": 0}, "a=1,b=1,z=1": {"z": 1, "b": 1, "a": 1}},
@@ -85,6 +89,23 @@ GRIDS: dict[str, tuple[Grid, dict[str, Mapping[str, Any]]]] = {
 def test_combinations(grid: Grid, expected: dict[str, Mapping[str, Any]]) -> None:
     assert [(one.text, one.values) for one in grid.walk()] == list(expected.items())
     assert grid.count() == len(expected)
+
+
+def test_many_rules_are_looked_up() -> None:
+    grid = Grid(
+        {"a": range(3000), "b": [{"n": 1}, [2]]},
+        include=[{"a": 5, "x": 1}, {"x": 2}, {"a": 5, "b": [2], "x": 3}, {"a": -1}],
+        exclude=[*({"a": number} for number in range(6, 3000)), {"b": {"n": 1}, "a": 4}, {"b": [3]}],
+    )
+    assert grid.count() == 12
+    found = [(one.values["a"], one.values.get("b"), one.values.get("x")) for one in grid.walk()]
+    assert found[8:] == [(4, [2], 2), (5, {"n": 1}, 2), (5, [2], 3), (-1, None, None)]
+
+
+def test_rules_that_ask_too_much_are_not_counted() -> None:
+    everywhere = [{"x": number} for number in range(100)]
+    assert Grid({"a": range(800)}, include=everywhere).count() == 800
+    assert Grid({"a": range(1000)}, include=everywhere).count() is None
 
 
 def step_of(plan: Plan, name: str = "s") -> StepDef:

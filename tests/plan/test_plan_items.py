@@ -70,6 +70,14 @@ def test_what_is_no_key(value: Any, kind: str) -> None:
     assert caught.value.hint == "a key is a text or a number, such as '${{ item.id }}'"
 
 
+def test_a_key_may_be_long_but_not_without_end() -> None:
+    assert key_text("k" * 100_000) == "k" * 100_000
+    with pytest.raises(ExpressionFailed) as caught:
+        key_text("k" * 100_001)
+    assert caught.value.summary == "'key' has 100,001 characters, and may have 100,000"
+    assert caught.value.hint == "choose a short one that is different for each item, such as '${{ item.id }}'"
+
+
 def test_two_equal_keys_show_both_items() -> None:
     found = Keys("ask")
     found.add(Item(0, "Cu", {"name": "Cu", "rows": list(range(1000))}))
