@@ -251,6 +251,10 @@ RETRY_KINDS = {
 """The failures that ``retry: {on: […]}`` can name, and what each means."""
 
 
+_MAX_GUESSED = 200
+"""Most characters of a word that is compared with others, which takes its time."""
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str | None:
     """A hint that names the closest of the choices, or lists them when they are few.
 
@@ -258,7 +262,7 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str | None:
     "did you mean 'temperature'?"
     """
     known = sorted(set(choices))
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6) if len(word) <= _MAX_GUESSED else []
     if close:
         return f"did you mean '{close[0]}'?"
     if known and len(known) <= 12:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+_LONGEST = 1_000
+"""Most characters of a duration or a size; what is longer is none, and would take its time to be refused."""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|[smhd])")
@@ -31,6 +33,8 @@ def _seconds_of(text: str | int | float) -> float:
         raise ValueError(f"a duration is a number of seconds or such as '20m', not {text!r}")
     if isinstance(text, int | float):
         return float(text)
+    if len(text) > _LONGEST:
+        raise ValueError(f"a duration is a number of seconds or such as '20m', not a text of {len(text):,} characters")
     word = text.strip().lower()
     clock = _CLOCK.fullmatch(word)
     if clock:
@@ -69,6 +73,8 @@ def parse_size(text: str | int) -> int:
     """
     if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
         return text
+    if isinstance(text, str) and len(text) > _LONGEST:
+        raise ValueError(f"a size is a number of bytes or such as '4 MB', not a text of {len(text):,} characters")
     match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or match[2].lower() not in _BYTES:
         raise ValueError(f"a size is a number of bytes or such as '4 MB', '2 GiB', not {text!r}")

@@ -96,14 +96,20 @@ def make_graph(workflow: WorkflowDef) -> Graph:
     """
     incoming = {name: edges_of(step, workflow.steps) for name, step in workflow.steps.items()}
     depth: dict[str, int] = {}
-    waiting = list(workflow.steps)
-    while waiting:
-        ready = [name for name in waiting if all(edge.source in depth for edge in incoming[name])]
-        if not ready:
-            raise WorkflowInvalid([_cycle_error(workflow, _find_cycle(waiting, incoming))])
-        for name in ready:
-            depth[name] = 1 + max((depth[edge.source] for edge in incoming[name]), default=-1)
-        waiting = [name for name in waiting if name not in depth]
+    missing = {name: len(edges) for name, edges in incoming.items()}
+    below: dict[str, list[str]] = {name: [] for name in workflow.steps}
+    for edge in (edge for edges in incoming.values() for edge in edges):
+        below[edge.source].append(edge.target)
+    ready = [name for name, count in missing.items() if count == 0]
+    for name in ready:  # grows as it is walked over
+        depth[name] = 1 + max((depth[edge.source] for edge in incoming[name]), default=-1)
+        for target in below[name]:
+            missing[target] -= 1
+            if missing[target] == 0:
+                ready.append(target)
+    waiting = [name for name in workflow.steps if name not in depth]
+    if waiting:
+        raise WorkflowInvalid([_cycle_error(workflow, _find_cycle(waiting, incoming))])
     position = {name: index for index, name in enumerate(workflow.steps)}
     order = tuple(sorted(depth, key=lambda name: (depth[name], position[name])))
     return Graph(order, tuple(edge for name in order for edge in incoming[name]), depth)

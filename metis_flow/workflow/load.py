@@ -18,7 +18,7 @@ from metis_flow.workflow.fan_out import is_fan_out
 from metis_flow.workflow.mistakes import mistakes
 from metis_flow.workflow.models import NotifySpec, Param, WorkflowFile
 from metis_flow.workflow.reuse import Loading, read_parts
-from metis_flow.workflow.source import Document, Location, read_document
+from metis_flow.workflow.source import MAX_NODES, Document, Location, read_document
 from metis_flow.workflow.step_models import VERBS, ModelSpec
 from metis_flow.workflow.steps import Home, StepReader
 
@@ -34,7 +34,7 @@ def load_workflow(path: str | Path) -> WorkflowDef:
 
 def _load(path: Path, loading: Loading) -> WorkflowDef:
     try:
-        document = read_document(path)
+        document = read_document(path, max_nodes=MAX_NODES)
     except WorkflowError as error:
         raise WorkflowInvalid([error]) from None
     problems = list(document.problems)
@@ -49,8 +49,10 @@ def _load(path: Path, loading: Loading) -> WorkflowDef:
     if "steps" not in document.data and document.data.get("include") is None:
         problems.append(document.error("'steps' is missing", key=True, hint="add 'steps: …'"))
     loading.stack.append(path.resolve())
-    workflow = _compile(document, path, model, problems, loading)
-    loading.stack.pop()
+    try:
+        workflow = _compile(document, path, model, problems, loading)
+    finally:
+        loading.stack.pop()
     if workflow is None:
         raise WorkflowInvalid(_in_order(_unique(problems), path))
     return workflow

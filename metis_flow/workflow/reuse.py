@@ -18,7 +18,7 @@ from metis_flow.workflow.definition import WorkflowDef
 from metis_flow.workflow.expressions import has_expression
 from metis_flow.workflow.mistakes import mistakes
 from metis_flow.workflow.models import StepsFile
-from metis_flow.workflow.source import Document, Location, parse_document
+from metis_flow.workflow.source import MAX_NODES, Document, Location, parse_document
 
 MAX_DEPTH = 8
 """Most workflows that call one another in a row."""
@@ -64,7 +64,7 @@ def read_parts(compiler: Compiler, raw: Any, folder: Path) -> Iterator[Document]
 
 def _part(compiler: Compiler, text: str, shown: str) -> Document | None:
     try:
-        document = parse_document(text, shown)
+        document = parse_document(text, shown, max_nodes=MAX_NODES)
     except WorkflowError as error:
         compiler.problems.append(error)
         return None

@@ -49,6 +49,8 @@ class MapOf:
 
 
 MAX_PATTERN = 4096
+MAX_FOLDERS = 100
+MAX_ANY_DEPTH = 2
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class FilesOf:
         pattern = str(self.pattern.evaluate(scope))
         if len(pattern) > MAX_PATTERN:
             raise ExpressionFailed(f"a pattern has {MAX_PATTERN:,} characters at most")
+        if pattern.count("**") > MAX_ANY_DEPTH:
+            hint = "one stands for any number of folders"
+            raise ExpressionFailed(f"a pattern has {MAX_ANY_DEPTH} '**' at most", hint=hint)
+        if pattern.count("/") > MAX_FOLDERS:
+            raise ExpressionFailed(f"a pattern goes {MAX_FOLDERS} folders deep at most")
         try:
             names = sorted(glob.glob(pattern, root_dir=self.folder, recursive=True))
         except (OSError, ValueError):

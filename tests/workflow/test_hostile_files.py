@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from metis_flow.errors import WorkflowInvalid
+from metis_flow.plan.plan import load_plan
 from metis_flow.workflow.compiler import MAX_EXPRESSIONS, MAX_OF_TEXT, Compiler
 from metis_flow.workflow.definition import WorkflowDef
 from metis_flow.workflow.mistakes import Mistakes
@@ -109,3 +111,19 @@ def test_what_is_left_out_is_looked_up_as_it_is_written(mistakes: Found) -> None
     for value in ("true", "{n: [1, 1]}", "[x, x]"):
         (found,) = mistakes(axis % value, step=True)
         assert "the axis 'a' has no such value to leave out" in found
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        (f"{{run: 'true', timeout: '{'1' * 1_001}'}}", "not a text of 1,001 characters"),
+        ("{foreach: {glob: '**/**/**/*'}, run: 'true'}", "a pattern has 2 '**' at most"),
+        (f"{{foreach: {list(range(20_001))}, run: 'true'}}", "20,000 keys and values"),
+    ],
+)
+def test_what_would_take_its_time_is_refused(tmp_path: Path, step: str, words: str) -> None:
+    path = tmp_path / "slow.yaml"
+    path.write_text(f"version: 1\nname: slow\nsteps:\n  a: {step}\n")
+    with pytest.raises(WorkflowInvalid) as refused:
+        load_plan(path)
+    assert words in refused.value.render()
