@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from benchmarks.records import COMMAND
 from benchmarks.whole_run import STUDY, table
 from metis_flow.testing import Counts, GatewayProcess
@@ -67,7 +69,7 @@ def measure(folder: Path, load: Load) -> dict[str, object]:
         began = time.monotonic()
         second = start(folder, "resume", "last")
         gateway.wait_for(lambda counts: counts.answered > before.answered, seconds=600)
-        soon = time.monotonic() - began
+        soon, used_soon = time.monotonic() - began, psutil.Process(second.pid).cpu_times()
         _, status, used = os.wait4(second.pid, 0)
         second.returncode = os.waitstatus_to_exitcode(status)
         if second.returncode:
@@ -77,6 +79,7 @@ def measure(folder: Path, load: Load) -> dict[str, object]:
             "answered when it was killed": before.answered,
             "seconds until then": ran,
             "seconds from the command to the first answer": soon,
+            "CPU seconds until then": used_soon.user + used_soon.system,
             "seconds to the end": time.monotonic() - began,
             "MB of the resume, at most": used.ru_maxrss / 1024,
             "asked twice": gateway.counts.repeated,
