@@ -21,7 +21,6 @@ from metis_flow.engine.validate import check_schema
 from metis_flow.errors import Cancelled, MetisFlowError, TaskFailed
 from metis_flow.inference.answers import ChatRequest
 from metis_flow.inference.client import Inference
-from metis_flow.inference.errors import CallFailed
 from metis_flow.inference.structured import Ask, Exchange, ask
 from metis_flow.plan.content import Contents
 from metis_flow.record.usage import Usage
@@ -129,10 +128,5 @@ class _Questions:
                 ids = {name: entry[name] for name in ("step", "key", "attempt")}
                 await durable(task.journal, {"e": "call", **ids, **call, "problem": exchange.problem})
 
-        try:
-            asked = Ask(request, question.schema, task.repair, None, task.timeout)
-            return (await ask(task.inference, asked, keep)).output
-        except CallFailed as failure:
-            if failure.answer is not None:  # it was paid for, and is of no use
-                await keep(Exchange(self.calls, question.messages, failure.answer, None, failure.summary))
-            raise
+        asked = Ask(request, question.schema, task.repair, None, task.timeout)
+        return (await ask(task.inference, asked, keep)).output

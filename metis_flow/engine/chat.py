@@ -13,7 +13,6 @@ from metis_flow.engine.outcome import Outcome
 from metis_flow.errors import Cancelled, MetisFlowError, StepFailed
 from metis_flow.inference.answers import Answer, ChatRequest
 from metis_flow.inference.client import Inference
-from metis_flow.inference.errors import CallFailed
 from metis_flow.inference.structured import Ask, Exchange, ask
 from metis_flow.record.usage import Usage
 
@@ -93,8 +92,6 @@ async def run_chat(task: ChatTask) -> Outcome:
     except MetisFlowError as failure:
         error: MetisFlowError = failure
         error.where = error.where or task.label
-        if isinstance(failure, CallFailed) and failure.answer is not None:  # it was paid for, and is of no use
-            await keep(Exchange(calls, task.request.messages, failure.answer, None, failure.summary))
     except asyncio.CancelledError:
         if not task.ending.asked:
             raise

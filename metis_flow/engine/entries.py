@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -18,6 +20,17 @@ class Journal(Protocol):
 
     def append(self, entry: Mapping[str, Any], on_durable: Callable[[], None] | None = None) -> None:
         """Take an entry to be written; call back once it is durable."""
+
+
+def started(run: str, generation: int, *, resumed: bool) -> dict[str, Any]:
+    """This process begins to drive a run.
+
+    Args:
+        generation: which of the run's drivers it is.
+        resumed: whether this is not the first part of the run.
+    """
+    driver = {"host": socket.gethostname(), "pid": os.getpid(), "generation": generation}
+    return {"e": "start", "run": run, **driver, "resumed": resumed}
 
 
 def identity(instance: Instance) -> dict[str, Any]:

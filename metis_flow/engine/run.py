@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,6 +11,7 @@ from metis_flow.engine import answerer as answerers
 from metis_flow.engine.apps import ParslApps
 from metis_flow.engine.budget import Budget
 from metis_flow.engine.deadline import Deadline, deadline_of
+from metis_flow.engine.entries import started
 from metis_flow.engine.finish import write_end
 from metis_flow.engine.locking import lock_run
 from metis_flow.engine.notify import tell_the_user
@@ -139,8 +138,7 @@ def drive(
         trouble = _Trouble(notes)
         journal = JournalWriter(folder.journal, guard=ownership.check, on_trouble=trouble.tell)
         try:
-            start = {"host": socket.gethostname(), "pid": os.getpid(), "generation": ownership.generation}
-            journal.append({"e": "start", "run": folder.id, **start, "resumed": resumed})
+            journal.append(started(folder.id, ownership.generation, resumed=resumed))
             _Run(plan, options, folder, journal, answerer, site, secrets, reuse, budget, trouble).execute()
         except MetisFlowError as error:
             status = "paused" if isinstance(error, LoginRequired) else "stopped"

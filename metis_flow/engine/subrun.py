@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from metis_flow.engine.entries import started
 from metis_flow.engine.outcome import Outcome
 from metis_flow.engine.stop import Stop
 from metis_flow.engine.validate import check_schema
@@ -112,8 +111,7 @@ def run_sub(task: SubTask, means: SubRuns) -> Outcome:
 def _drive(task: SubTask, folder: RunFolder, ownership: Ownership, own: Earlier | None, means: SubRuns) -> None:
     journal = JournalWriter(folder.journal, guard=ownership.check)
     try:
-        start = {"host": socket.gethostname(), "pid": os.getpid(), "generation": ownership.generation}
-        journal.append({"e": "start", "run": folder.id, **start, "resumed": own is not None})
+        journal.append(started(folder.id, ownership.generation, resumed=own is not None))
         scheduler = task.scheduler = means.scheduler(task, folder, journal, own)
         if task.unwanted:
             raise Withdrawn

@@ -19,7 +19,6 @@ from metis_flow.errors import ConfigError, MetisFlowError
 from metis_flow.inference.answers import ChatRequest
 from metis_flow.inference.client import Inference
 from metis_flow.inference.endpoints import EndpointConfig
-from metis_flow.inference.errors import CallFailed
 from metis_flow.inference.structured import Ask, Exchange, ask
 from metis_flow.inference.tokens import take_secrets
 from metis_flow.plan.plan import Plan
@@ -99,12 +98,7 @@ def run_worker_chat(task: WorkerChatTask) -> Outcome:
     async def put() -> Exchange:
         inference = await _clients.inference_of(task.endpoint)
         question = Ask(task.request, task.schema, task.repair, None, task.timeout)
-        try:
-            return await ask(inference, question, keep)
-        except CallFailed as failure:
-            if failure.answer is not None:  # it was paid for, and is of no use
-                await keep(Exchange(len(said), task.request.messages, failure.answer, None, failure.summary))
-            raise
+        return await ask(inference, question, keep)
 
     value, error = None, None
     try:

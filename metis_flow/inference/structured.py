@@ -12,7 +12,7 @@ from typing import Any
 from metis_flow.errors import OutputInvalid
 from metis_flow.inference.answers import Answer, ChatRequest
 from metis_flow.inference.client import Inference
-from metis_flow.inference.errors import InvalidRequest, Unsupported
+from metis_flow.inference.errors import CallFailed, InvalidRequest, Unsupported
 from metis_flow.inference.json_answers import NotOneValue, parse_value, say, schema_error
 
 SHOWN = 500  # characters of a wrong answer that an error repeats
@@ -68,7 +68,8 @@ async def ask(inference: Inference, ask: Ask, keep: Keep) -> Exchange:
     Args:
         inference: the client.
         ask: what is wanted.
-        keep: makes an exchange durable; awaited for every one, right or wrong, while its place is held.
+        keep: makes an exchange durable; awaited for every one, right or wrong, while its place is held. One whose
+            answer is none (cut short, filtered) is kept once the place is free.
 
     Returns:
         The exchange whose `output` is the result.
@@ -135,7 +136,12 @@ class _Dialogue:
             await self.keep(made)
             return made
 
-        return await self.inference.call(request, settle, begun=n > 0, timeout=self.ask.timeout)
+        try:
+            return await self.inference.call(request, settle, begun=n > 0, timeout=self.ask.timeout)
+        except CallFailed as failure:
+            if failure.answer is not None:  # it was paid for, and is of no use
+                await self.keep(Exchange(n, messages, failure.answer, None, failure.summary))
+            raise
 
     def messages(self, *, with_format: bool) -> list[dict[str, Any]]:
         """The conversation; where the server does not take the schema, with the schema after the system text."""
