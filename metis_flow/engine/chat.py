@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from metis_flow.engine.entries import Journal
 from metis_flow.engine.outcome import Outcome
@@ -142,14 +145,34 @@ def said(answer: Answer) -> dict[str, Any]:
 async def durable(journal: Journal, entry: dict[str, Any]) -> None:
     """Write an entry; return once it is durable."""
     loop = asyncio.get_running_loop()
+    bell = _bells.get(loop)
+    if bell is None:
+        bell = _bells[loop] = _Bell()
     future: asyncio.Future[None] = loop.create_future()
-
-    def settle() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    def on_durable() -> None:
-        loop.call_soon_threadsafe(settle)
-
-    journal.append(entry, on_durable)
+    journal.append(entry, partial(bell.ring, future))
     await future
+
+
+class _Bell:
+    """Resolves futures of one loop from the journal's thread. Many entries become durable at once: one wake-up."""
+
+    def __init__(self) -> None:
+        self._rung: deque[asyncio.Future[None]] = deque()
+        self._is_called = False
+
+    def ring(self, future: asyncio.Future[None]) -> None:
+        """Have a future resolved."""
+        self._rung.append(future)
+        if not self._is_called:
+            self._is_called = True
+            future.get_loop().call_soon_threadsafe(self._answer)
+
+    def _answer(self) -> None:
+        self._is_called = False  # before looking: whoever rings from now on calls again
+        while self._rung:
+            future = self._rung.popleft()
+            if not future.done():
+                future.set_result(None)
+
+
+_bells: WeakKeyDictionary[asyncio.AbstractEventLoop, _Bell] = WeakKeyDictionary()

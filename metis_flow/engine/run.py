@@ -10,6 +10,7 @@ from typing import Any
 from metis_flow.engine import answerer as answerers
 from metis_flow.engine.apps import ParslApps
 from metis_flow.engine.budget import Budget
+from metis_flow.engine.collecting import rare_collections
 from metis_flow.engine.deadline import Deadline, deadline_of
 from metis_flow.engine.entries import started
 from metis_flow.engine.finish import write_end
@@ -132,7 +133,7 @@ def drive(
     secrets = take_secrets(answerer.endpoint) if answerer is not None else None
     reuse = reuse or results_for(plan, options, folder)
     budget = budget or Budget(plan.workflow.limits)
-    with Ownership.acquire(folder) as ownership:
+    with Ownership.acquire(folder) as ownership, rare_collections():
         on_owned()
         notes: list[str] = []
         trouble = _Trouble(notes)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine_kit import MODEL
 
-from metis_flow.engine.chat import ChatTask, run_chat
+from metis_flow.engine.chat import ChatTask, durable, run_chat
 from metis_flow.engine.outcome import Outcome
 from metis_flow.inference.answers import ChatRequest
 from metis_flow.inference.client import Inference
@@ -41,3 +41,18 @@ def test_a_timeout_while_the_answer_is_written_down_does_not_fail_it(module_gate
     journal.close()
     assert (outcome.error, outcome.value, outcome.durable, outcome.calls) == (None, "hi", True, 1)
     assert [entry["e"] for entry in read_journal(tmp_path / "journal")] == ["done"]
+
+
+def test_all_that_wait_for_the_journal_are_woken(tmp_path: Path) -> None:
+    journal = JournalWriter(tmp_path / "journal")
+
+    async def write(count: int) -> int:
+        notes = ({"e": "note", "n": number} for number in range(count))
+        return len(await asyncio.wait_for(asyncio.gather(*(durable(journal, note) for note in notes)), 60))
+
+    try:
+        for _ in range(2):  # each on a loop of its own
+            assert asyncio.run(write(2000)) == 2000
+    finally:
+        journal.close()
+    assert sum(1 for _ in read_journal(tmp_path / "journal")) == 4000

@@ -66,3 +66,11 @@ def test_a_run_leaves_the_environment_as_it_was(bench: Bench, field: str) -> Non
     bench.run("steps: {a: {run: 'export X=1; cd /', env: {HOME: /nowhere}}}")
     assert os.environ[field] == before[field]
     assert Path.cwd() == here
+
+
+def test_a_run_leaves_the_search_for_garbage_as_it_was(bench: Bench) -> None:
+    gc.unfreeze()
+    before = gc.get_threshold()
+    assert bench.run("steps: {a: {run: 'true'}}").status == "done"
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
