@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from metis_flow._version import __version__
 from metis_flow.errors import LoginRequired
 from metis_flow.inference import errors
+from metis_flow.inference.http_client import http_client
 from metis_flow.inference.refusal_bodies import read_refusal
 from metis_flow.inference.refusals import error_of
 from metis_flow.inference.tokens import mask
@@ -58,14 +59,13 @@ class Transport:
     def open(self) -> None:
         """Make the client, on the running event loop."""
         import httpx2
-        from openai import DefaultAioHttpClient
 
         # Bodies of a megabyte are rare and end in a refusal: not worth the warning that aiohttp gives of them.
         warnings.filterwarnings("ignore", message="Sending a large body directly", category=ResourceWarning)
         # Proxies of the environment are used for https only: there they see no more than the host. Over plain http
         # they would see the token, and hosts that are reached that way are this machine or a neighbour.
         secure = urlsplit(self._base_url).scheme == "https"
-        self._client = DefaultAioHttpClient(
+        self._client = http_client(
             limits=httpx2.Limits(
                 max_connections=self._connections,
                 max_keepalive_connections=self._connections,
