@@ -42,7 +42,6 @@ HEAVY = (
     "globus_sdk",
     "jsonschema",
     "markdown_it",
-    "openai",
     "parsl",
     "rich",
     "starlette",

@@ -1,8 +1,9 @@
-"""One HTTP client for all calls of a run: openai's own, on aiohttp, with retries and redirects left to us.
+"""One HTTP client for all calls of a run: aiohttp, with retries and redirects left to us.
 
-Requests go to that client as they are. What openai's `AsyncOpenAI.post` would add (options, retries, typed errors) is
-ours anyway, and building each request through it takes longer than sending it: 0.65 against 0.30 ms of CPU a call,
-where aiohttp by itself takes 0.15 (benchmarks/RESULTS.md).
+The openai package speaks to such servers too, and its client is built on aiohttp as well. What it would add (options,
+retries, typed errors) is ours anyway, for it has to know the gateway, and it costs more than sending: of 0.65 ms of CPU
+that `AsyncOpenAI.post` takes for a call, aiohttp takes 0.15 (benchmarks/RESULTS.md), and of the 1.3 s from the start of
+a run to its first call, importing openai took 0.4.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from urllib.parse import urlsplit
 from metis_flow._version import __version__
 from metis_flow.errors import LoginRequired
 from metis_flow.inference import errors
-from metis_flow.inference.http_client import http_client
 from metis_flow.inference.refusal_bodies import read_refusal
 from metis_flow.inference.refusals import error_of
+from metis_flow.inference.surroundings import Proxy, certificates, proxy_for
 from metis_flow.inference.tokens import mask
 
 if TYPE_CHECKING:
-    from httpx2 import URL, AsyncClient, Response
+    from aiohttp import ClientSession
 
 CONNECT_SECONDS = 20.0
 KEEP_ALIVE_SECONDS = 30.0
@@ -53,33 +54,39 @@ class Transport:
         self._base_url = base_url.rstrip("/")
         self._connections = connections
         self._timeout = timeout
-        self._client: AsyncClient | None = None
-        self._urls: dict[str, URL] = {}
+        self._session: ClientSession | None = None
+        self._proxy: Proxy | None = None
 
     def open(self) -> None:
-        """Make the client, on the running event loop."""
-        import httpx2
+        """Make the client, on the running event loop.
+
+        Raises:
+            ConfigError: the proxy of the environment is of a kind that cannot be used.
+        """
+        import aiohttp
 
         # Bodies of a megabyte are rare and end in a refusal: not worth the warning that aiohttp gives of them.
         warnings.filterwarnings("ignore", message="Sending a large body directly", category=ResourceWarning)
+        is_secure = urlsplit(self._base_url).scheme == "https"
         # Proxies of the environment are used for https only: there they see no more than the host. Over plain http
         # they would see the token, and hosts that are reached that way are this machine or a neighbour.
-        secure = urlsplit(self._base_url).scheme == "https"
-        self._client = http_client(
-            limits=httpx2.Limits(
-                max_connections=self._connections,
-                max_keepalive_connections=self._connections,
-                keepalive_expiry=KEEP_ALIVE_SECONDS,
+        self._proxy = proxy_for(self._base_url) if is_secure else None
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=self._connections,
+                keepalive_timeout=KEEP_ALIVE_SECONDS,
+                ssl=certificates() if is_secure else True,
             ),
-            timeout=httpx2.Timeout(self._timeout, connect=CONNECT_SECONDS, pool=None),
-            follow_redirects=False,
-            trust_env=secure,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+            trust_env=False,  # it would look for a .netrc and a proxy anew at each call, in a thread
         )
 
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def post(self, path: str, body: Any, token: str, *, model: str = "", remedy: str = "") -> Reply:
         """Send a JSON body.
@@ -108,37 +115,39 @@ class Transport:
         self, method: str, address: str, token: str, *, model: str, remedy: str, content: bytes | None
     ) -> Reply:
         import aiohttp
-        import httpx2
 
-        if self._client is None:
+        if self._session is None:
             raise RuntimeError("the client is not open")
         began = time.perf_counter()
         try:
-            request = httpx2.Request(method, self._url(address), headers=_headers(token, content), content=content)
-            response = await self._client.send(request)
-        except (httpx2.HTTPError, aiohttp.ClientError, ConnectionError) as error:
+            async with self._session.request(
+                method,
+                address,
+                data=content,
+                headers=_headers(token, content),
+                proxy=self._proxy.address if self._proxy is not None else None,
+                proxy_headers=self._proxy.headers if self._proxy is not None else None,
+                allow_redirects=False,
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, ConnectionError, asyncio.TimeoutError) as error:
             failure: errors.CallFailed | LoginRequired = self._broken(error, token)
         else:
-            if response.is_success:
-                return Reply(response.content, response.headers.get("content-type", ""), time.perf_counter() - began)
-            failure = self._refused(response, token, model, remedy, len(content or b""))
+            told = response.headers
+            if response.status < 300:
+                return Reply(answer, told.get("Content-Type", ""), time.perf_counter() - began)
+            text = mask(answer.decode("utf-8", errors="replace"), token)
+            refusal = read_refusal(
+                response.status,
+                text,
+                model=model,
+                sent=len(content or b""),
+                remedy=remedy,
+                after=_seconds(told.get("Retry-After")),
+            )
+            failure = error_of(refusal)
         # Raised out here, so that it has no context: the request that the original carries along holds the token.
         raise failure
-
-    def _url(self, address: str) -> URL:
-        """An address, parsed once."""
-        if address not in self._urls:
-            import httpx2
-
-            self._urls[address] = httpx2.URL(address)
-        return self._urls[address]
-
-    def _refused(
-        self, response: Response, token: str, model: str, remedy: str, sent: int
-    ) -> errors.CallFailed | LoginRequired:
-        text = mask(response.text, token)
-        after = _seconds(response.headers.get("retry-after"))
-        return error_of(read_refusal(response.status_code, text, model=model, sent=sent, remedy=remedy, after=after))
 
     def _broken(self, error: BaseException, token: str) -> errors.CallFailed:
         """The error of a connection that was not made, or did not last."""
@@ -190,9 +199,7 @@ class Transport:
 
 
 def _headers(token: str, content: bytes | None) -> dict[str, str]:
-    headers = dict(HEADERS)
-    if content is not None:
-        headers["Content-Type"] = "application/json"
+    headers = {"Content-Type": "application/json"} if content is not None else {}
     if token:
         headers["Authorization"] = f"Bearer {token}"
     return headers

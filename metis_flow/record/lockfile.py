@@ -22,7 +22,6 @@ LOCK_VERSION = 1
 PACKAGES = (
     "metis-flow",
     "parsl",
-    "openai",
     "globus-sdk",
     "globus-compute-sdk",
     "aiohttp",

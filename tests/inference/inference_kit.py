@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -67,8 +69,8 @@ def completion(text: str | None = "fine", *, finish: str | None = "stop", tokens
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[Server]:
-    """Serve on loopback; the handler gets the body and the number of the request."""
+async def serving(handler: Handler, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """Serve on loopback, over https with `tls`; the handler gets the body and the number of the request."""
     server = Server("")
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -91,9 +93,9 @@ async def serving(handler: Handler) -> AsyncIterator[Server]:
     app.router.add_route("*", "/{path:.*}", handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    server.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    server.base_url = f"http{'s' if tls is not None else ''}://127.0.0.1:{runner.addresses[0][1]}/v1"
     try:
         yield server
     finally:
@@ -138,3 +140,40 @@ class HastyClock:
             callback()
 
         return asyncio.get_running_loop().call_soon(arrive)
+
+
+class EventClock:
+    """Time that goes on when nothing else can happen."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+        self._events: list[tuple[float, int, list[Callable[[], None] | None]]] = []
+        self._count = 0
+
+    def now(self) -> float:
+        return self.time
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Any:
+        self._count += 1
+        cell: list[Callable[[], None] | None] = [callback]
+        heapq.heappush(self._events, (when, self._count, cell))
+
+        class Timer:
+            def cancel(self) -> None:
+                cell[0] = None
+
+        return Timer()
+
+    async def run(self, task: asyncio.Future[Any]) -> None:
+        """Until the task is done."""
+        while not task.done():
+            for _ in range(6):
+                await asyncio.sleep(0)
+            while self._events and self._events[0][2][0] is None:
+                heapq.heappop(self._events)
+            if self._events and not task.done():
+                when, _, cell = heapq.heappop(self._events)
+                self.time = max(self.time, when)
+                if cell[0] is not None:
+                    cell[0]()
+        task.result()
