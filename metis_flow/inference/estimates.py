@@ -1,13 +1,16 @@
-"""How many tokens a call will cost, learnt from the calls before it. No tokenizer is needed."""
+"""How many tokens a call will cost, and when, learnt from the calls before it. No tokenizer is needed."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 FIRST_RATIO = 0.35  # tokens a character before anything is known: English has about 0.25, formulas and code more
 FIRST_COMPLETION = 1000
-MEMORY = 200  # calls over which a mean is taken
+MEMORY = 200  # calls that are remembered, and over which a mean is taken
 
 
 def count_characters(messages: Sequence[Mapping[str, Any]]) -> int:
@@ -61,3 +64,50 @@ class TokenEstimator:
             self._ratio += (prompt_tokens / characters - self._ratio) * weight
         self._mean += (completion_tokens - self._mean) * weight
         self._mean_of_squares += (completion_tokens**2 - self._mean_of_squares) * weight
+
+
+class LandingTimes:
+    """When the tokens of calls that are out will be charged: short answers come soon, long ones late.
+
+    A call that has been out for a while is none of those that would have been back by now.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque(maxlen=MEMORY)
+        self._seconds: list[float] = []
+        self._sums: list[int] = [0]
+        self._typical = 1.0
+        self._stale = False
+
+    def learn(self, seconds: float, tokens: int) -> None:
+        """Take up how long a call was out, and what it was charged."""
+        self._seen.append((seconds, tokens))
+        self._stale = True
+
+    def shares(self, age: float, left: float) -> tuple[float, float]:
+        """What becomes of the tokens reserved for a call: shares of them that are charged by then, and later.
+
+        The reservation is meant to be what `TokenEstimator` says: the expectation for one that is out.
+
+        Args:
+            age: seconds since the call was sent.
+            left: seconds from now.
+        """
+        if not self._seen:
+            return 1.0, 0.0
+        if self._stale:
+            self._sort()
+        back = bisect_right(self._seconds, age)
+        still = len(self._seconds) - back
+        if not still:
+            return 1.0, 0.0
+        soon = bisect_right(self._seconds, age + left)
+        whole = self._typical * still
+        return (self._sums[soon] - self._sums[back]) / whole, (self._sums[-1] - self._sums[soon]) / whole
+
+    def _sort(self) -> None:
+        seen = sorted(self._seen)
+        self._seconds = [seconds for seconds, _ in seen]
+        self._sums = [0, *accumulate(tokens for _, tokens in seen)]
+        self._typical = sum(tokens * tokens for _, tokens in seen) / max(1, self._sums[-1])
+        self._stale = False

@@ -66,6 +66,7 @@ class Place:
     def _come_back(self) -> None:
         if not self._back:
             self._back = True
+            self.gate.forget(self)
             self.gate.came_back(self.tokens)
 
 
@@ -179,7 +180,10 @@ class Limiter:
     def answered(self, place: Place, tokens: int) -> None:
         """A good answer came."""
         now = self._clock.now()
-        place.gate.charge(now, tokens, place.since)
+        gate = place.gate
+        gate.charge(now, tokens, place.since)
+        if tokens and gate.tokens_per_minute is not None:
+            gate.landing.learn(now - place.since, tokens)
         self.pace.went_well()
         self._good += 1
         self._end_round()
@@ -213,7 +217,9 @@ class Limiter:
         self.in_flight += 1
         self.pace.took(now)
         gate.took(tokens)
-        return Place(self, gate, tokens, now)
+        place = Place(self, gate, tokens, now)
+        gate.watch(place)
+        return place
 
     def _end_round(self) -> None:
         if self._good + self._bad >= self.limit:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
+from metis_flow.inference.estimates import LandingTimes
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 WINDOW = 60.0
 FIRST_PROBE = 5.0
 LONGEST_PROBE = 20.0
+AIM = 1.05  # of a window: what is expected is sometimes late or less, and what a window does not give is lost
+LOOK_SECONDS = 0.5  # between two looks at how much of what is out will still be charged in this window
 
 _SHARE = 0.95  # of the requests allowed: the network moves requests closer together on their way
 _LATE = 0.02  # seconds that a late request may give back to the next one
@@ -72,7 +76,9 @@ class ModelGate:
     """The calls of one model that wait, and what they wait for.
 
     The gateway counts tokens in fixed windows of 60 s, which begin with the first answer charged. It looks before a
-    call and charges after it. So what is in flight is reserved here, by an estimate, until its answer tells.
+    call and charges after it. So what is in flight is reserved here, by an estimate, until its answer tells. Towards
+    the end of a window some of that will be charged in the next one only: so much more is let out, as long as the
+    next one does not fill up with it.
 
     Args:
         tokens_per_minute: what the gateway allows; None for no limit.
@@ -85,7 +91,12 @@ class ModelGate:
         self.outstanding = 0
         self.why: str | None = None
         self.closed_since: float | None = None
+        self.landing = LandingTimes()
         self._reserved = 0.0
+        self._out: dict[Place, tuple[float, float]] = {}
+        self._spared = 0.0
+        self._later = 0.0
+        self._look_at = -inf
         self._charged = 0
         self._started: float | None = None
         self._closed_until = -inf
@@ -115,10 +126,15 @@ class ModelGate:
         if self.tokens_per_minute is None:
             return -inf
         self._roll(now)
-        if self._charged + self._reserved < self.tokens_per_minute:
+        if now >= self._look_at:
+            self._look(now)
+        aim = AIM * self.tokens_per_minute
+        is_full = self._charged >= self.tokens_per_minute
+        if not is_full and self._charged + self._reserved - self._spared < aim and self._later < aim:
             return -inf
         self.why = "tokens a minute"
-        return self._started + WINDOW if self._started is not None else inf
+        end = self._started + WINDOW if self._started is not None else inf
+        return min(end, self._look_at) if self._out and not is_full else end
 
     def used(self, now: float) -> int:
         """Tokens charged in the present window."""
@@ -134,6 +150,31 @@ class ModelGate:
         """A call is back, or given up: its estimate no longer counts."""
         self.outstanding -= 1
         self._reserved = max(0.0, self._reserved - tokens) if self.outstanding else 0.0
+
+    def watch(self, place: Place) -> None:
+        """The call that holds this place was let out with `took`: from now on it counts by when it will be charged."""
+        if self.tokens_per_minute is not None:
+            self._count(place, place.since)
+
+    def forget(self, place: Place) -> None:
+        """The call is about to be counted as back."""
+        spared, later = self._out.pop(place, (0.0, 0.0))
+        self._spared -= spared
+        self._later -= later
+
+    def _look(self, now: float) -> None:
+        """Count anew when what is out will be charged."""
+        self._look_at = now + LOOK_SECONDS
+        self._spared = self._later = 0.0
+        for place in self._out:
+            self._count(place, now)
+
+    def _count(self, place: Place, now: float) -> None:
+        left = WINDOW if self._started is None else self._started + WINDOW - now
+        soon, later = self.landing.shares(now - place.since, left)
+        counts = self._out[place] = place.tokens * (1.0 - soon), place.tokens * later
+        self._spared += counts[0]
+        self._later += counts[1]
 
     def charge(self, now: float, tokens: int, sent: float) -> None:
         """An answer was charged: the window begins with the first one. `sent` is when its call went out."""

@@ -116,3 +116,16 @@ def test_the_folder_of_runs_is_the_engines() -> None:
 def test_the_module_runs_as_the_command_does(cli: Cli) -> None:
     ended = cli("--version")
     assert (ended.code, ended.out, ended.err) == (0, f"metis-flow {__version__}\n", "")
+
+
+def test_python_does_not_look_for_garbage_among_modules(cli: Cli) -> None:
+    code = (
+        "import gc, sys\n"
+        "from metis_flow.cli.entry import RARELY, main\n"
+        "sys.argv = ['metis-flow', '--version']\n"
+        "before = gc.get_freeze_count()\n"
+        "assert main() == 0\n"
+        "assert gc.get_threshold() == RARELY, gc.get_threshold()\n"
+        "assert gc.get_freeze_count() > before + 1000, gc.get_freeze_count()"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=cli.folder, env=cli.environment(), check=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
-from inference_kit import HastyClock
+import pytest
+from inference_kit import EventClock, HastyClock
 
+from metis_flow.inference.clock import sleep
 from metis_flow.inference.limiter import Limiter, Place
 
 
@@ -173,3 +176,32 @@ def test_a_closed_model_does_not_hold_up_another() -> None:
         assert all(task.done() for task in waits)
 
     run(main)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_pipeline_item_by_item_takes_hardly_longer_than_its_calls(seed: int) -> None:
+    """In the order of asking, first steps do not crowd out later ones, and no whole chain is left for the end."""
+    places, items, steps = 64, 500, 3
+    clock = EventClock()
+    limiter = Limiter(places, clock=clock)
+    chance = random.Random(seed)
+    seconds = [[chance.uniform(0.2, 5.0) for _ in range(steps)] for _ in range(items)]
+    done: list[float] = []
+
+    async def main() -> None:
+        windows = [asyncio.Semaphore(2 * places) for _ in range(steps)]
+
+        async def chain(each: list[float]) -> None:
+            for window, one in zip(windows, each, strict=True):
+                async with window:
+                    place = await limiter.enter("m")
+                    await sleep(clock, one)
+                    place.leave()
+            done.append(clock.now())
+
+        await clock.run(asyncio.gather(*map(chain, seconds)))
+
+    asyncio.run(main())
+    bound = sum(map(sum, seconds)) / places
+    assert max(done) <= 1.06 * bound
+    assert min(done) <= 0.35 * bound, "nor do all items wait for the first step's last"
