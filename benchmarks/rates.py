@@ -1,7 +1,7 @@
 """How near a run comes to what a gateway's rates allow.
 
 ``python -m benchmarks.rates`` asks 300 questions of some 400 tokens, with the real limits at real speed: more than a
-minute. The gateway runs in a process of its own.
+minute. The gateway runs in a process of its own. For answers of uneven length see ``benchmarks.waiting``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.results import Section, save
 from benchmarks.whole_run import Recorded, ask_all, table
 from metis_flow.testing import Counts, GatewayProcess
 
@@ -104,25 +105,38 @@ def measure(folder: Path, load: Load) -> Result:
         return Result(load, recorded, gateway.counts)
 
 
-def report(result: Result) -> str:
-    """The figures as lines."""
+def report(result: Result) -> dict[str, object]:
+    """Names and figures."""
     recorded, load = result.recorded, result.load
-    return table(
-        {
-            "calls": load.calls,
-            "tokens charged": result.counts.tokens,
-            "tokens a call": result.counts.tokens / load.calls,
-            "seconds": result.seconds,
-            "least seconds": result.least,
-            "ratio": result.seconds / result.least,
-            "lost": recorded.lost(load.questions()),
-            "wrong": recorded.wrong(load.questions()),
-            "doubled": recorded.doubled,
-            "paid for twice": result.counts.repeated,
-            "answers 429": result.refused,
-            "sent again": recorded.retries,
-            "most in flight": result.counts.high_water,
-        }
+    return {
+        "calls": load.calls,
+        "tokens charged": result.counts.tokens,
+        "tokens a call": result.counts.tokens / load.calls,
+        "seconds": result.seconds,
+        "least seconds": result.least,
+        "ratio": result.seconds / result.least,
+        "lost": recorded.lost(load.questions()),
+        "wrong": recorded.wrong(load.questions()),
+        "doubled": recorded.doubled,
+        "paid for twice": result.counts.repeated,
+        "answers 429": sum(result.refused.values()),
+        "sent again": sum(recorded.retries.values()),
+        "most in flight": result.counts.high_water,
+    }
+
+
+def section(result: Result) -> Section:
+    """For RESULTS.md."""
+    found, load = report(result), result.load
+    return Section(
+        name="rates",
+        title="Tokens a minute, with answers of like length",
+        columns=tuple(found),
+        rows=[tuple(found.values())],
+        remarks=(
+            f"{load.per_minute:,} tokens a minute and {load.per_second} requests a second, at real speed. The least"
+            " is for calls one after the other without a pause, each window full.",
+        ),
     )
 
 
@@ -130,12 +144,16 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--calls", type=int, default=300)
-    parser.add_argument("--speed", type=float, default=1.0, help="of the gateway's clock")
+    parser.add_argument("--speed", type=float, help="of the gateway's clock")
     parser.add_argument("--tokens", type=int, default=395, help="of each, on average")
-    arguments = parser.parse_args()
-    load = Load(calls=arguments.calls, tokens=arguments.tokens, speed=arguments.speed)
+    parser.add_argument("--small", action="store_true", help="with a clock ten times as fast; nothing is saved")
+    given = parser.parse_args()
+    load = Load(calls=given.calls, tokens=given.tokens, speed=given.speed or (10.0 if given.small else 1.0))
     with tempfile.TemporaryDirectory() as folder:
-        print(report(measure(Path(folder), load)))
+        result = measure(Path(folder), load)
+    print(table({**report(result), "answers by kind": result.counts.kinds}))
+    if not given.small:
+        save(section(result))
 
 
 if __name__ == "__main__":
