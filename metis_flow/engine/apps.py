@@ -20,10 +20,13 @@ from parsl.executors.base import ParslExecutor
 
 from metis_flow.engine.asking import AskingTask, run_asking
 from metis_flow.engine.call import run_call
-from metis_flow.engine.chat import ChatTask, run_chat
+from metis_flow.engine.callers import CALLERS
+from metis_flow.engine.chat import ChatTask
+from metis_flow.engine.chunks import Chunk, Gathering, failing_with, run_chunk
 from metis_flow.engine.loop_executor import LoopExecutor
 from metis_flow.engine.outcome import CallTask, Outcome, ShellTask
 from metis_flow.engine.shell import allow_scripts, close_guard, end_script, end_scripts, run_shell
+from metis_flow.engine.spreading import Spreading
 from metis_flow.engine.stop import Stop
 from metis_flow.engine.subrun import WORKFLOWS, SubRuns, SubTask, run_sub
 from metis_flow.engine.worker import run_task, taken_back
@@ -85,6 +88,7 @@ class ParslApps:
 
     Attributes:
         sub_runs: who runs workflows that the workflow calls.
+        spreading: from where calls go out.
 
     Raises:
         ConfigError: a step fits no executor of the site, or the site cannot be had here.
@@ -114,21 +118,24 @@ class ParslApps:
         self._cleanup = contextlib.ExitStack()
         self._cleanup.enter_context(_variables(driver_environment(site)))
         self._kernel = DataFlowKernel(config)
+        self.spreading = Spreading(self._kernel, self.loop, run_dir, self._call_out, self._ask)
+        self._ready = Gathering(self.spreading.send)
 
     def executor_for(self, step: StepDef) -> str:
         """The executor that runs a step."""
         return WORKFLOWS if step.verb == "workflow" else choose_executor(self._site, step)
 
     def submit(self, executor: str, payload: Any, resources: Resources | None = None) -> Future[Outcome]:
-        """Start one app call; its future gives the outcome.
+        """Start one app call; its future gives the outcome. A chat instance may wait for `flush` or for others.
 
         Args:
             executor: a name that `executor_for` gave, or ``work`` for the site's default.
             resources: what the step asks for; whoever gives out whole nodes wants to know.
         """
         if executor == CHAT:
-            ask = run_asking if isinstance(payload, AskingTask) else run_chat
-            return self._app(CHAT, ask)(payload)  # type: ignore[no-any-return]
+            if isinstance(payload, ChatTask):
+                return self._ready.add(payload)
+            return self._app(CHAT, run_asking)(payload)  # type: ignore[no-any-return]
         if executor == WORKFLOWS:
             return self._app(WORKFLOWS, run_sub)(payload, self.sub_runs)  # type: ignore[no-any-return]
         name = self._site.work[0] if executor == "work" and executor not in self._site.executors else executor
@@ -148,6 +155,17 @@ class ParslApps:
         future.add_done_callback(lambda _: self._tickets.pop(id(payload), None))
         return future
 
+    def flush(self) -> None:
+        """Send the chat instances that were submitted and wait for others to share their app call."""
+        self._ready.flush()
+        self.spreading.look()
+
+    def _ask(self, chunk: Chunk) -> None:
+        self._app(CHAT, run_chunk)(chunk).add_done_callback(failing_with(chunk))
+
+    def _call_out(self, data: bytes, mark: str) -> Future[bytes]:
+        return self._app(CALLERS, run_task)(data, mark)  # type: ignore[no-any-return]
+
     def _app(self, executor: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if (executor, function) not in self._apps:
             app = python_app(function, data_flow_kernel=self._kernel, executors=[executor])
@@ -161,6 +179,8 @@ class ParslApps:
         """
         if isinstance(payload, ChatTask | AskingTask):
             payload.ending.end()
+            if isinstance(payload, ChatTask):
+                self.spreading.end(payload)
         elif isinstance(payload, SubTask):
             payload.end(Stop("stopped", EXIT_INTERRUPTED, "the run that called it ends it"))
         ticket = self._tickets.get(id(payload))
@@ -174,7 +194,8 @@ class ParslApps:
 
     def window(self, executor: str) -> int:
         """How many instances of a step may be submitted and unfinished at once."""
-        return self._windows.get(executor, WORK_WINDOW)
+        window = self._windows.get(executor, WORK_WINDOW)
+        return self.spreading.window(window) if executor == CHAT else window
 
     def close(self, *, at_once: bool = False) -> None:
         """End Parsl.
@@ -184,6 +205,7 @@ class ParslApps:
                 until the process exits.
         """
         with self._cleanup:
+            self.spreading.close()
             if at_once:
                 end_scripts(self._run_folder)
                 self._end_executors()

@@ -43,6 +43,9 @@ class Apps(Protocol):
     def submit(self, executor: str, payload: Any, resources: Resources | None = None) -> Future[Outcome]:
         """Start one app call; its future gives the outcome."""
 
+    def flush(self) -> None:
+        """Start what was submitted and waits for more of its kind to share an app call."""
+
     def window(self, executor: str) -> int:
         """How many instances of a step may be submitted and unfinished at once."""
 

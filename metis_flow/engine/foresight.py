@@ -184,6 +184,9 @@ class _Nowhere:
     def executor_for(self, step: StepDef) -> str:
         return step.verb
 
+    def flush(self) -> None:
+        pass
+
     def window(self, executor: str) -> int:
         return 64
 

@@ -65,6 +65,11 @@ class Outcome:
         return "files" if is_files else "json"
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether Parsl says that a process or a node went away."""
+    return type(error).__name__ in _LOST
+
+
 def outcome_of(future: Future[Outcome], address: str) -> Outcome:
     """The outcome of an app call that ended; what Parsl itself raised becomes an error of ours."""
     error = future.exception()
@@ -74,7 +79,7 @@ def outcome_of(future: Future[Outcome], address: str) -> Outcome:
     if isinstance(error, MetisFlowError):
         return Outcome(error=error, began=now, ended=now)
     words = f"{type(error).__name__}: {str(error)[:300]}"
-    if type(error).__name__ in _LOST:
+    if is_lost(error):
         failure: MetisFlowError = WorkerLost(f"the worker that ran it was lost: {words}", where=address)
     else:
         detail = str(error)[:4000] if len(str(error)) > 300 else None

@@ -219,6 +219,7 @@ class _Run:
         parsl_dir.mkdir(mode=0o700)
         concurrency = self.inference.snapshot().limit if self.inference is not None else 1
         apps = ParslApps(self.plan, self.site, parsl_dir, concurrency=concurrency)
+        apps.spreading.told(self.progress, self._note)
         finished = False
         for wish in wishes_of(self.folder):
             wish.granted()  # it was for an earlier part of the run, which has ended
@@ -310,6 +311,7 @@ class _Run:
         """Send no call that has not been sent."""
         if self.inference is not None:
             apps.loop.loop.call_soon_threadsafe(self.inference.withdraw)
+            apps.spreading.withdraw()
 
     def _note(self, note: Mapping[str, Any]) -> None:
         self.journal.append({"e": "note", **note})

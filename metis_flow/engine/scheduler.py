@@ -225,6 +225,7 @@ class Scheduler:
                     if self._is_through(step):
                         self._close(step)
                         changed = True
+        self._apps.flush()
 
     # -- opening a step
 

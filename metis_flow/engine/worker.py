@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metis_flow.engine.call import find_function, run_call
+from metis_flow.engine.call_chunks import CallChunk, ChunkBack, send_chunk
 from metis_flow.engine.outcome import CallTask, Outcome, ShellTask
 from metis_flow.engine.shell import end_script, run_shell
 from metis_flow.engine.worker_chat import WorkerChatTask, run_worker_chat
@@ -30,7 +31,7 @@ def run_task(data: bytes, unwanted: str, *, parsl_resource_specification: object
 
     Args:
         data: the task, pickled. Parsl pickles what it is given in Python's own slow way; bytes it takes as they are.
-        unwanted: a file that appears when nobody waits for the task any more.
+        unwanted: a file that appears when nobody waits for the task any more; for a chunk of calls, as it says itself.
         parsl_resource_specification: what Parsl has seen to already; it hands it on.
 
     Returns:
@@ -39,7 +40,10 @@ def run_task(data: bytes, unwanted: str, *, parsl_resource_specification: object
     return pickle.dumps(_outcome(pickle.loads(data), unwanted))
 
 
-def _outcome(task: Task, unwanted: str) -> Outcome:
+def _outcome(task: Task | CallChunk, unwanted: str) -> Outcome | ChunkBack:
+    if isinstance(task, CallChunk):
+        _watch.start()
+        return send_chunk(task, Path(unwanted))
     _watch.begin(task, Path(unwanted))
     try:
         if os.path.exists(unwanted):
@@ -77,6 +81,10 @@ class _Watch:
 
     def begin(self, task: Task, unwanted: Path) -> None:
         self._task = (task, unwanted)
+        self.start()
+
+    def start(self) -> None:
+        """See from now on whether the manager is there."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._look, name="metis-flow-watch", daemon=True)
             self._thread.start()

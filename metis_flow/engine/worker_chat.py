@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from metis_flow.engine.chat import ChatTask, said_in
 from metis_flow.engine.outcome import Outcome
@@ -26,6 +26,8 @@ from metis_flow.record.usage import Usage
 from metis_flow.sites.choice import choose_executor
 from metis_flow.sites.config import SiteConfig
 from metis_flow.sites.executors import CHAT
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,40 @@ def check_calls(plan: Plan, site: SiteConfig, endpoint: EndpointConfig | None) -
             )
 
 
+def why_only_driver(endpoint: EndpointConfig) -> str | None:
+    """Why no other process can ask an endpoint; None where one can."""
+    if endpoint.kind == "embedded":
+        return "the embedded model runs in the driver"
+    if endpoint.auth.kind not in ("none", "file", "globus"):
+        return f"the key of '{endpoint.name}' stays in the driver"
+    return None
+
+
 def _why_not(endpoint: EndpointConfig, kind: str, *, asks: bool) -> str | None:
     limits = endpoint.limits
     if asks:
         return "a task that asks is driven by the driver"
     if kind == "globus-compute":
         return "Globus Compute is too far from the run's record"
-    if endpoint.kind == "embedded":
-        return "the embedded model runs in the driver"
-    if endpoint.auth.kind not in ("none", "file", "globus"):
-        return f"the key of '{endpoint.name}' stays in the driver"
-    if limits.requests_per_second is not None or limits.tokens_per_minute.least is not None:
+    reason = why_only_driver(endpoint)
+    if reason is not None:
+        return reason
+    if limits.has_rates:
         return f"the driver keeps the rates of '{endpoint.name}'"
     return None
 
 
 def run_worker_chat(task: WorkerChatTask) -> Outcome:
     """Ask for one instance, in a worker; every exchange comes back with the outcome."""
+
+    async def put() -> Outcome:
+        return await ask_in_worker(await clients.inference_of(task.endpoint), task)
+
+    return clients.wait_for(put())
+
+
+async def ask_in_worker(inference: Inference, task: WorkerChatTask) -> Outcome:
+    """Ask for one instance with a client of this worker."""
     began = time.time()
     said: list[dict[str, Any]] = []
     usage = Usage()
@@ -95,14 +114,10 @@ def run_worker_chat(task: WorkerChatTask) -> Outcome:
         problem = {"problem": exchange.problem} if exchange.problem is not None else {}
         said.append(said_in(exchange, task.request) | problem)
 
-    async def put() -> Exchange:
-        inference = await _clients.inference_of(task.endpoint)
-        question = Ask(task.request, task.schema, task.repair, None, task.timeout)
-        return await ask(inference, question, keep)
-
     value, error = None, None
     try:
-        value = _clients.wait_for(put()).output
+        question = Ask(task.request, task.schema, task.repair, None, task.timeout)
+        value = (await ask(inference, question, keep)).output
     except MetisFlowError as failure:
         error = failure
         error.where = error.where or task.label
@@ -110,15 +125,15 @@ def run_worker_chat(task: WorkerChatTask) -> Outcome:
     return Outcome(value=value, error=error, began=began, ended=ended, calls=len(said), usage=usage, said=tuple(said))
 
 
-class _Clients:
+class Clients:
     """The clients of this worker process, one for each endpoint, on one event loop."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._known: dict[str, Inference] = {}
+        self._known: dict[tuple[str, type[Inference]], Inference] = {}
         self._lock = threading.Lock()
 
-    def wait_for(self, coroutine: Coroutine[Any, Any, Exchange]) -> Exchange:
+    def wait_for(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the loop, and wait for it."""
         with self._lock:
             if self._loop is None:
@@ -126,13 +141,21 @@ class _Clients:
                 threading.Thread(target=self._loop.run_forever, name="calls", daemon=True).start()
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    async def inference_of(self, endpoint: EndpointConfig) -> Inference:
-        """The client for an endpoint."""
-        name = endpoint.model_dump_json()
+    async def inference_of(
+        self, endpoint: EndpointConfig, kind: type[Inference] = Inference, *, concurrency: int | None = None
+    ) -> Inference:
+        """The client for an endpoint.
+
+        Args:
+            kind: the class of the client.
+            concurrency: most calls in flight; None for the endpoint's own number.
+        """
+        name = (endpoint.model_dump_json(), kind)
         if name not in self._known:
-            self._known[name] = Inference(endpoint, tokens=take_secrets(endpoint, may_refresh=False))
+            tokens = take_secrets(endpoint, may_refresh=False)
+            self._known[name] = kind(endpoint, concurrency=concurrency, tokens=tokens)
             await self._known[name].open()
         return self._known[name]
 
 
-_clients = _Clients()
+clients = Clients()

@@ -29,6 +29,12 @@ def _seconds(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str | int | float) else value
 
 
+def _processes(value: Any) -> Any:
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError("should be 'auto' or a whole number above 0")
+
+
 def _both_rates(value: Any) -> Any:
     return {"user": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -78,12 +84,23 @@ class TokenRates(_Part):
 
 
 class EndpointLimits(_Part):
-    """Rates of the endpoint; None means that it has none. `timeout` is in seconds."""
+    """Rates of the endpoint; None means that it has none. `timeout` is in seconds.
+
+    Attributes:
+        processes: how many processes of this machine send calls. 1: the driver alone. More: so many worker processes,
+            in chunks. `auto`: the driver alone, until it is too busy for an endpoint that would answer more.
+    """
 
     requests_per_second: float | None = Field(default=None, gt=0)
     tokens_per_minute: Annotated[TokenRates, BeforeValidator(_both_rates)] = TokenRates()
     concurrency: int = Field(default=DEFAULT_CONCURRENCY, ge=1)
     timeout: Annotated[float, BeforeValidator(_seconds)] = DEFAULT_TIMEOUT
+    processes: Annotated[Literal["auto"] | int, BeforeValidator(_processes)] = "auto"
+
+    @property
+    def has_rates(self) -> bool:
+        """Whether the endpoint counts requests or tokens, and the driver has to."""
+        return self.requests_per_second is not None or self.tokens_per_minute.least is not None
 
 
 class EndpointConfig(_Part):

@@ -12,11 +12,24 @@ from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
 from metis_flow.errors import ConfigError
 
 # A terminal's Ctrl-C goes to all of the driver's process group, and what runs could not finish without the interchange.
-_IN_A_SESSION = "import os, runpy, sys; os.setsid(); del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+# A driver that was killed cannot end it; without it the managers, and with them the workers, end by themselves.
+_IN_A_SESSION = """
+import os, runpy, sys, threading, time
+
+def follow(driver):
+    while os.getppid() == driver:
+        time.sleep(1)
+    os._exit(1)
+
+os.setsid()
+threading.Thread(target=follow, args=(os.getppid(),), daemon=True).start()
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 def interchange_command() -> list[str]:
-    """The words that start the interchange, in a session of its own."""
+    """The words that start the interchange, in a session of its own, which ends with the driver."""
     return [sys.executable, "-c", _IN_A_SESSION, helper("interchange.py")]
 
 

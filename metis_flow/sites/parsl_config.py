@@ -53,13 +53,13 @@ def parsl_config(
     executors = [_executor(site, name, run_dir, use, parts.get(name)) for name, use in uses.items()]
     has_blocks = any(isinstance(executor, HighThroughputExecutor) for executor in executors)
     if has_blocks:
-        _check_path(run_dir)
+        check_path(run_dir)
     return Config(
         executors=[*others, *executors],
         run_dir=str(run_dir),
         # True would be a debug log, which costs more than all the rest
         initialize_logging=WorkerLogs() if has_blocks else False,
-        strategy="simple" if has_blocks else "none",
+        strategy="simple",
         strategy_period=STRATEGY_PERIOD,
         max_idletime=site.max_idletime or 0.0,
         retries=0,
@@ -83,7 +83,7 @@ def _executor(site: SiteConfig, name: str, run_dir: Path, use: Use, hosts: tuple
     if isinstance(config, GlobusComputeConfig):
         return globus_compute_executor(site, name, config)
     if isinstance(config, ProcessesConfig):
-        return _processes(name, config)
+        return processes_executor(name, config)
     if isinstance(config, HtexConfig):
         return _htex(site, name, config, Nodes(site, name, config, run_dir, hosts))
     if isinstance(config, MpiConfig):
@@ -91,7 +91,8 @@ def _executor(site: SiteConfig, name: str, run_dir: Path, use: Use, hosts: tuple
     return ThreadPoolExecutor(label=name, max_threads=worker_count(config))
 
 
-def _processes(name: str, config: ProcessesConfig) -> ParslExecutor:
+def processes_executor(name: str, config: ProcessesConfig) -> ParslExecutor:
+    """Worker processes on this machine."""
     return HighThroughputExecutor(
         label=name,
         address="127.0.0.1",
@@ -193,8 +194,12 @@ def driver_environment(site: SiteConfig) -> Mapping[str, str]:
     return site.environment if inside else {}
 
 
-def _check_path(run_dir: Path) -> None:
-    """Parsl puts this path unquoted into commands."""
+def check_path(run_dir: Path) -> None:
+    """Refuse what Parsl, which puts this path unquoted into commands, cannot start workers with.
+
+    Raises:
+        ConfigError: the path holds such a sign.
+    """
     odd = re.search(r"[^\w./+@%,:=~-]", str(run_dir), re.ASCII)
     if odd:
         raise ConfigError(
