@@ -7,9 +7,12 @@ it brings back. The driver keeps no rates there, so an endpoint that has rates i
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import threading
 import time
 from collections.abc import Coroutine
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,6 +31,7 @@ from metis_flow.sites.config import SiteConfig
 from metis_flow.sites.executors import CHAT
 
 T = TypeVar("T")
+CLOSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,7 @@ class Clients:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="calls", daemon=True).start()
+                atexit.register(self._close)  # else each client complains to the user that nobody closed it
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def inference_of(
@@ -156,6 +161,16 @@ class Clients:
             self._known[name] = kind(endpoint, concurrency=concurrency, tokens=tokens)
             await self._known[name].open()
         return self._known[name]
+
+    def _close(self) -> None:
+        async def close() -> None:
+            for inference in self._known.values():
+                await inference.close()
+
+        assert self._loop is not None
+        with contextlib.suppress(FutureTimeout):
+            asyncio.run_coroutine_threadsafe(close(), self._loop).result(CLOSE_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 clients = Clients()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 20.0
 KEEP_ALIVE_SECONDS = 30.0
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 HEADERS = {"Accept": "application/json", "User-Agent": f"metis-flow/{__version__}"}
 
 
@@ -212,7 +213,7 @@ def encode(body: Any) -> bytes:
         InvalidRequest: the data is not JSON.
     """
     try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _ENCODER.encode(body)
     except (TypeError, ValueError, RecursionError) as error:
         raise errors.InvalidRequest(
             f"the request is not JSON: {error}", hint="check the model settings and messages of the step"

@@ -174,7 +174,7 @@ class SegmentIndex:
         if inside is not None:
             rows.calls += inside["calls"]
             rows.usage += Usage.of(inside["usage"])
-        call = entry if kind == CALL else entry.get("call") if kind in (DONE, ANSWER) else None
+        call = entry if kind == CALL else entry.get("call") if kind != CACHED else None
         if call is not None:
             rows.calls += 1
             rows.usage += Usage.of(call.get("usage"))

@@ -61,3 +61,21 @@ def test_an_endpoint_with_rates_is_asked_from_the_driver(chat_bench: Bench) -> N
         "the chat step 'ask' cannot send its calls from 'threads': the driver keeps the rates of 'slow'"
     )
     assert refused.value.hint == "leave 'executor' out: the driver sends them"
+
+
+def test_an_answer_that_the_drivers_check_refuses_was_paid_for_and_is_kept(chat_bench: Bench) -> None:
+    chat_bench.answers.rule = lambda body, n: "steel"
+    run = chat_bench.run(
+        """
+        steps:
+          ask:
+            executor: workers
+            chat: {user: "Which element?", temperature: 0}
+            check: ${{ output != 'steel' }}
+        """
+    )
+    assert run.status == "failed"
+    assert chat_bench.gateway is not None
+    assert run.state.calls == chat_bench.gateway.counts.answered == 1
+    (failed,) = entries(run, "failed", "ask")
+    assert failed["call"]["text"] == "steel"
