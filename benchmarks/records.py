@@ -67,7 +67,8 @@ process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, text=True)
 out = process.stdout.read()
 _, status, used = os.wait4(process.pid, 0)
 seconds = time.monotonic() - began
-print(json.dumps({"seconds": seconds, "megabytes": used.ru_maxrss / 1024, "out": out}))
+cpu = used.ru_utime + used.ru_stime
+print(json.dumps({"seconds": seconds, "cpu": cpu, "megabytes": used.ru_maxrss / 1024, "out": out}))
 os._exit(os.waitstatus_to_exitcode(status)) if status else None
 """
 _LOOK_UP = """
@@ -92,11 +93,12 @@ class Asked:
     """One process from its start to its end.
 
     Attributes:
-        seconds: by the wall's clock, the interpreter's start included.
+        seconds: by the wall's clock, the interpreter's start included; cpu: those of the processor.
         megabytes: resident at most.
     """
 
     seconds: float
+    cpu: float
     megabytes: float
     out: str
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from metis_flow.plan.plan import Plan, make_plan
 from metis_flow.record.folder import RunFolder, find_run
-from metis_flow.record.state import RunState, read_instances
+from metis_flow.record.rows_file import recorded_output
+from metis_flow.record.state import RunState, read_in_order
 from metis_flow.tasks.submitting import submit_with
 from metis_flow.workflow.definition import WorkflowDef
 from metis_flow.workflow.load import load_workflow
@@ -87,8 +88,8 @@ class Run:
 
     def rows(self, step: str) -> Iterator[dict[str, Any]]:
         """A row for each instance, in item order: key, status, output and error. Pandas takes them as they are."""
-        for entry in sorted(read_instances(self.folder, step), key=lambda entry: entry["index"]):
-            yield _row(entry)
+        for entry in read_in_order(self.folder, step):
+            yield self._row(entry)
 
     async def stream(self, step: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """A row for each instance as it ends, with its ``step``; those that have ended first. Ends with the run.
@@ -112,7 +113,7 @@ class Run:
             for entry in tail.news():
                 is_end = entry["e"] in ("done", "skipped") or (entry["e"] == "failed" and entry.get("final", True))
                 if is_end and step in (None, entry["step"]):
-                    yield {"step": entry["step"], **_row(entry)}
+                    yield {"step": entry["step"], **self._row(entry)}
             if not goes_on:
                 return
             await asyncio.sleep(LOOK_SECONDS)
@@ -143,6 +144,14 @@ class Run:
         self._state = resume_run(self.folder, RunOptions(), failed=failed, accept=accept)
         return self
 
+    def _row(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "key": entry.get("key"),
+            "status": entry["e"],
+            "output": recorded_output(entry, self.folder.path),
+            "error": (entry.get("error") or {}).get("summary") or entry.get("reason"),
+        }
+
     def _repr_html_(self) -> str:
         from metis_flow.views.notebook import run_html
 
@@ -159,15 +168,6 @@ def _notebook_view() -> ProgressView | None:
     from metis_flow.views.progress import progress_view
 
     return progress_view(sys.stderr, os.environ)
-
-
-def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "key": entry.get("key"),
-        "status": entry["e"],
-        "output": entry.get("output"),
-        "error": (entry.get("error") or {}).get("summary") or entry.get("reason"),
-    }
 
 
 class Workflow:

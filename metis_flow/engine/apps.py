@@ -142,6 +142,8 @@ class ParslApps:
         kind = self._site.executors[name].kind
         if kind == "globus-compute":
             what = "call" if isinstance(payload, CallTask) else "shell"
+            if isinstance(payload, CallTask):
+                payload = payload.whole()  # the endpoint cannot read the run's folder
             return self._app(name, run_on_endpoint)(what, payload)  # type: ignore[no-any-return]
         if isinstance(payload, ChatTask):
             payload = WorkerChatTask.of(payload)

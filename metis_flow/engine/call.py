@@ -12,19 +12,24 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
+from types import GeneratorType
 from typing import Any
 
 from metis_flow.engine.outcome import CallTask, Outcome
 from metis_flow.engine.validate import check_schema
-from metis_flow.errors import MetisFlowError, TaskFailed, TimedOut, WorkerLost
-from metis_flow.tasks import find_task, load_function, to_json
+from metis_flow.errors import MetisFlowError, StepFailed, TaskFailed, TimedOut, WorkerLost
+from metis_flow.record.rows_file import line_of, write_rows_file
+from metis_flow.tasks import find_task, load_function, rows_params, to_json
 from metis_flow.units import format_duration
+from metis_flow.workflow.rows import FileRows, Rows
 
 TAIL_FRAMES = 6
-
+MOST_IN_JOURNAL = 2**20
+"""Bytes of JSON; the rows of a longer list are kept in a file."""
 
 Find = Callable[[CallTask], Callable[..., Any]]
 """Finds the function of a task."""
@@ -50,7 +55,8 @@ def run_call(task: CallTask, find: Find | None = None) -> Outcome:
             error.detail = "\n".join(part for part in (error.where, error.detail) if part)
         error.where = task.label
         return Outcome(error=error, began=began, ended=time.time())
-    return Outcome(value=value, began=began, ended=time.time(), own_only=own_only)
+    folder = os.path.relpath(task.folder, task.run_folder) if isinstance(value, FileRows) and task.folder else None
+    return Outcome(value=value, began=began, ended=time.time(), folder=folder, own_only=own_only)
 
 
 def find_function(task: CallTask) -> Callable[..., Any]:
@@ -81,17 +87,72 @@ def _call(
     arguments = task.arguments | given
     if signature is not None:
         _check_arguments(task, signature, arguments)
+    streamed = rows_params(function) if task.verb == "uses" else frozenset()
+    for name, value in arguments.items():
+        if isinstance(value, Rows) and name not in streamed:
+            arguments[name] = list(value)
     try:
         result = function(**arguments)
     except MetisFlowError:
         raise
     except BaseException as error:  # whatever it raises is its own: a KeyboardInterrupt would never reach the driver
-        summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        detail = _own_frames(error)
-        raise TaskFailed(
-            summary[:500], where=task.label, hint=f"it was raised in {task.target}", detail=detail
-        ) from None
-    return to_json(result)
+        raise _raised(task, error) from None
+    return _kept(task, result)
+
+
+def _raised(task: CallTask, error: BaseException) -> TaskFailed:
+    summary = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return TaskFailed(
+        summary[:500], where=task.label, hint=f"it was raised in {task.target}", detail=_own_frames(error)
+    )
+
+
+def _kept(task: CallTask, result: Any) -> Any:
+    """The result as JSON. Of a list that is too long for a line of the journal, the rows are kept in a file.
+
+    Raises:
+        StepFailed: they cannot be.
+    """
+    if isinstance(result, GeneratorType | Rows):
+        rows = _rows(task, iter(result))
+    else:
+        value = to_json(result)
+        if not isinstance(value, list):
+            return value
+        rows = iter(value)
+    if task.schema is not None or task.folder is None or task.run_folder is None or not os.path.isdir(task.run_folder):
+        return list(rows)
+    first: list[Any] = []
+    lines: list[bytes] = []
+    size = 0
+    for row in rows:
+        first.append(row)
+        lines.append(line_of(row))
+        size += len(lines[-1])
+        if size > MOST_IN_JOURNAL:
+            break
+    else:
+        return first
+    first.clear()
+    try:
+        return write_rows_file(chain(lines, map(line_of, rows)), Path(task.folder), within=Path(task.run_folder))
+    except OSError as error:
+        hint = "free some space, and go on with 'metis-flow resume RUN --failed'"
+        raise StepFailed(f"its rows cannot be kept: {error.strerror}", where=task.label, hint=hint) from None
+
+
+def _rows(task: CallTask, result: Iterator[Any]) -> Iterator[Any]:
+    """What a generator yields, as JSON."""
+    for number in count():
+        try:
+            row = next(result)
+        except StopIteration:
+            return
+        except MetisFlowError:
+            raise
+        except BaseException as error:
+            raise _raised(task, error) from None
+        yield to_json(row, f"result[{number}]")
 
 
 def _check_arguments(task: CallTask, signature: inspect.Signature, arguments: dict[str, Any]) -> None:

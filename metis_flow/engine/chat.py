@@ -17,6 +17,7 @@ from metis_flow.errors import Cancelled, MetisFlowError, StepFailed
 from metis_flow.inference.answers import Answer, ChatRequest
 from metis_flow.inference.client import Inference
 from metis_flow.inference.structured import Ask, Exchange, ask
+from metis_flow.record.journal import Written
 from metis_flow.record.usage import Usage
 
 
@@ -71,11 +72,12 @@ async def run_chat(task: ChatTask) -> Outcome:
     question = Ask(request=task.request, schema=task.schema, repair=task.repair, check=task.check, timeout=task.timeout)
 
     calls, usage = 0, Usage()
+    written: Written | None = None
 
     async def keep(exchange: Exchange) -> None:
-        nonlocal calls, usage
+        nonlocal calls, usage, written
         calls, usage = calls + 1, usage + exchange.answer.usage
-        await durable(task.journal, _entry(task, exchange, began))
+        written = await durable(task.journal, _entry(task, exchange, began))
 
     task.ending.begin()
     try:
@@ -88,6 +90,7 @@ async def run_chat(task: ChatTask) -> Outcome:
             began=began,
             ended=time.time(),
             durable=True,
+            written=written,
             calls=calls,
             usage=usage,
             messages=messages,
@@ -142,15 +145,16 @@ def said(answer: Answer) -> dict[str, Any]:
     return {"role": "assistant", "content": answer.text}
 
 
-async def durable(journal: Journal, entry: dict[str, Any]) -> None:
+async def durable(journal: Journal, entry: dict[str, Any]) -> Written | None:
     """Write an entry; return once it is durable."""
     loop = asyncio.get_running_loop()
     bell = _bells.get(loop)
     if bell is None:
         bell = _bells[loop] = _Bell()
     future: asyncio.Future[None] = loop.create_future()
-    journal.append(entry, partial(bell.ring, future))
+    written = journal.append(entry, partial(bell.ring, future))
     await future
+    return written
 
 
 class _Bell:

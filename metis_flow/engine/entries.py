@@ -6,11 +6,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from metis_flow.engine.outcome import Outcome
 from metis_flow.engine.scope import to_journal
 from metis_flow.engine.steprun import Instance, StepRun
+from metis_flow.record.journal import Written
 
 _SHARED = ("output", "kind")
 
@@ -18,8 +20,12 @@ _SHARED = ("output", "kind")
 class Journal(Protocol):
     """Where entries go: a `JournalWriter`, or nothing, where a run is only thought of."""
 
-    def append(self, entry: Mapping[str, Any], on_durable: Callable[[], None] | None = None) -> None:
-        """Take an entry to be written; call back once it is durable."""
+    @property
+    def folder(self) -> Path | None:
+        """Where they can be read again; None for nowhere."""
+
+    def append(self, entry: Mapping[str, Any], on_durable: Callable[[], None] | None = None) -> Written | None:
+        """Take an entry to be written; call back once it is durable. None where it is not kept."""
 
 
 def started(run: str, generation: int, *, resumed: bool) -> dict[str, Any]:
@@ -102,14 +108,6 @@ def taken(
         more["messages"] = list(messages)
     shared = {name: earlier[name] for name in _SHARED if name in earlier}
     return {"e": "done", **instance.entry, "t0": now, "t1": now, **shared, **more}
-
-
-def conversation_of(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The conversation that led to a result, its answer last; empty for what came from no model."""
-    if "messages" in entry:
-        return list(entry["messages"])
-    call = entry.get("call")
-    return [] if call is None else [*call["messages"], {"role": "assistant", "content": call["text"]}]
 
 
 def skipped(instance: Instance, reason: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from metis_flow.engine.scheduler import Scheduler
-from metis_flow.engine.scope import plain, step_view
+from metis_flow.engine.scope import plain
 from metis_flow.errors import EXIT_DONE, EXIT_FAILED, MetisFlowError
 from metis_flow.record.folder import RunFolder
 from metis_flow.record.journal import JournalWriter
@@ -40,8 +40,9 @@ def _write_outputs(
     scheduler: Scheduler, folder: RunFolder, journal: JournalWriter, say: Callable[[OSError | None], None]
 ) -> None:
     """The workflow's outputs; one that cannot be had is null, with the reason."""
-    steps = scheduler.steps.items()
-    views = {name: step_view(step.definition, step.status, step.kept, step.error) for name, step in steps}
+    outputs_of = scheduler.plan.workflow.outputs.values()
+    read = {ref.step for value in outputs_of for template in templates(value) for ref in template.refs}
+    views = {name: step.view() for name, step in scheduler.steps.items() if name in read}
     scope = {"params": scheduler.plan.params, "run": {"id": folder.id}, "steps": views}
     outputs: dict[str, Any] = {}
     missing: dict[str, str] = {}

@@ -16,7 +16,7 @@ from metis_flow.engine.outcome import Outcome, outcome_of
 from metis_flow.engine.prepare import Prepared, Preparer
 from metis_flow.engine.progress import Progress
 from metis_flow.engine.reuse import Found
-from metis_flow.engine.scope import Result, from_journal
+from metis_flow.engine.scope import Result, conversation_of, from_journal
 from metis_flow.engine.steprun import Instance
 from metis_flow.engine.stop import Stop
 from metis_flow.errors import (
@@ -237,9 +237,10 @@ class Flights:
         else:
             result = Result(instance.item, "done", outcome.value, messages=outcome.messages)
         if outcome.durable:
+            instance.written = outcome.written
             self._control.settle(instance, result)
         else:
-            self._journal.append(entries.ended(instance, outcome), self._when_durable(instance, result))
+            self._write(instance, result, entries.ended(instance, outcome))
 
     # -- rounds
 
@@ -271,7 +272,7 @@ class Flights:
 
     def take(self, instance: Instance, found: Found) -> None:
         """Use a result that was made earlier."""
-        entry, step = found.entry, instance.step
+        entry, step, instance.written = found.entry, instance.step, found.written
         if entry["e"] == "failed":
             result = Result(instance.item, "failed", entry.get("output"), entry["error"])
             self._control.post(self._control.settle, instance, result)
@@ -282,21 +283,20 @@ class Flights:
             self._end_round(instance, Outcome(value, began=now, ended=now, durable=True))
             return
         step.progress.cached += found.run is not None or "cached" in entry
-        messages = entries.conversation_of(entry) if step.keeps_messages else None
+        messages = conversation_of(entry) if step.keeps_messages else None
         result = Result(instance.item, "done", value, messages=messages)
         if found.run is None and entry["e"] == "done":
             self._control.post(self._control.settle, instance, result)
         else:
-            taken = entries.taken(instance, entry, found.run, messages)
-            self._journal.append(taken, self._when_durable(instance, result))
+            self._write(instance, result, entries.taken(instance, entry, found.run, messages))
 
     def skip(self, instance: Instance, reason: str) -> None:
         """Do not run an instance."""
-        result = Result(instance.item, "skipped")
-        self._journal.append(entries.skipped(instance, reason), self._when_durable(instance, result))
+        self._write(instance, Result(instance.item, "skipped"), entries.skipped(instance, reason))
 
-    def _when_durable(self, instance: Instance, result: Result) -> Any:
-        return partial(self._control.post, self._control.settle, instance, result)
+    def _write(self, one: Instance, result: Result, entry: dict[str, Any]) -> None:
+        """Settle an instance as soon as the entry that says how it ended is durable."""
+        one.written = self._journal.append(entry, partial(self._control.post, self._control.settle, one, result))
 
     def _checked(self, instance: Instance, outcome: Outcome) -> Outcome:
         """The step's own ``check``, for what did not come from a model."""
@@ -308,7 +308,7 @@ class Flights:
             failure = OutputInvalid(problem, where=instance.address, hint="see 'check' of the step")
         except MetisFlowError as error:
             failure = error
-        return Outcome(error=failure, began=outcome.began, ended=outcome.ended, folder=outcome.folder)
+        return replace(outcome, value=None, error=failure)  # what was said in a worker was paid for, and is kept
 
     # -- trying again
 

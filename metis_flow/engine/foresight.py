@@ -21,7 +21,9 @@ from metis_flow.engine.prepare import Prepared, Preparer
 from metis_flow.engine.progress import new_progress
 from metis_flow.engine.reuse import Found, Reuse
 from metis_flow.engine.scheduler import Scheduler
+from metis_flow.engine.scope import Result
 from metis_flow.engine.steprun import Instance, StepRun
+from metis_flow.plan.items import Item
 from metis_flow.plan.plan import Plan
 from metis_flow.record.folder import RunFolder
 from metis_flow.workflow.definition import Resources, StepDef
@@ -139,8 +141,8 @@ class _Seer(Scheduler):
         self._unsure.add(instance.step.name)
         self.leave(instance)
 
-    def _pump(self, step: StepRun) -> bool:
-        return not self.cut and super()._pump(step)
+    def _next(self, step: StepRun) -> tuple[Item, Result | None] | None:
+        return None if self.cut else super()._next(step)
 
     def _is_through(self, step: StepRun) -> bool:
         return step.name not in self._unsure and super()._is_through(step)
@@ -176,6 +178,8 @@ class _Seen(Flights):
 
 class _Nowhere:
     """Neither a journal nor executors."""
+
+    folder = None
 
     def append(self, entry: Mapping[str, Any], on_durable: Callable[[], None] | None = None) -> None:
         if on_durable is not None:

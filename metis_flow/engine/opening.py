@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -11,8 +12,8 @@ from metis_flow.engine.steprun import Instance, StepRun
 from metis_flow.errors import UpstreamFailed
 from metis_flow.plan.combinations import combinations_of
 from metis_flow.plan.graph import Graph
-from metis_flow.plan.items import Item
-from metis_flow.plan.plan import items_of_step
+from metis_flow.plan.items import Again, Item
+from metis_flow.plan.plan import item_again, items_of_step, with_key
 
 Steps = Mapping[str, StepRun]
 
@@ -81,7 +82,7 @@ def items_for(
     if definition.upstream is not None:
         source = steps[definition.upstream.step]
         if not follows:  # it refers to the whole of the step too, which has ended by now
-            step.backlog.extend(sorted(source.kept, key=lambda result: result.item.index))
+            step.backlog.fill(source.kept)
         size, total = combinations_of(definition, step.base).size, source.progress.total
         return None, None if size is None or total is None else size * total
     items, total = items_of_step(definition, step.base)
@@ -99,6 +100,22 @@ def arriving(step: StepRun, result: Result) -> Iterator[Item]:
     value = result.output if followed.field == "outputs" else result.as_row()
     item = Item(result.item.index, result.item.key, value)
     return combinations_of(step.definition, step.base).of(item)
+
+
+def items_again(step: StepRun, steps: Steps) -> Again:
+    """Gives an item of a step once more, under its own key."""
+    definition = step.definition
+    if definition.upstream is None:
+        return partial(item_again, definition, step.base)
+    kept = steps[definition.upstream.step].kept
+
+    def again(index: int) -> Item | None:
+        result = kept.with_index(index // combinations_of(definition, step.base).stride)
+        found = () if result is None else arriving(step, result)
+        item = next((item for item in found if item.index == index), None)
+        return None if item is None else with_key(definition, item, step.base)
+
+    return again
 
 
 def reason_to_skip(instance: Instance) -> str | None:

@@ -8,19 +8,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from metis_flow.engine.stop import Stop
 from metis_flow.errors import MetisFlowError, StepFailed, WorkerLost
+from metis_flow.record.journal import Written
 from metis_flow.record.usage import Usage
 from metis_flow.workflow.outputs import OutputSpec
+from metis_flow.workflow.rows import FileRows, Rows
 from metis_flow.workflow.values import FileRef
 
 _LOST = frozenset({"WorkerLost", "ManagerLost"})
 """Parsl's errors for a process or a node that went away, by name: importing them here would cost every start."""
 
-OutputKind = Literal["json", "file", "files"]
+OutputKind = Literal["json", "file", "files", "rows"]
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,11 @@ class Outcome:
     """How one attempt ended.
 
     Attributes:
-        value: the output, where it succeeded: JSON, or file references.
+        value: the output, where it succeeded: JSON, rows in a file, or file references.
         error: why it failed, else None.
         began, ended: unix seconds.
         folder: the instance's folder relative to the run's, where it has one.
-        durable: whether the journal has it already.
+        durable: whether the journal has it already; written: as what entry, where that is known.
         calls: answers received for it, those that had to be repaired included.
         usage: tokens of these.
         messages: the conversation that led to it, its answer last, where something reads that.
@@ -48,6 +50,7 @@ class Outcome:
     ended: float = 0.0
     folder: str | None = None
     durable: bool = False
+    written: Written | None = None
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
     messages: tuple[Mapping[str, Any], ...] | None = None
@@ -61,6 +64,8 @@ class Outcome:
         """How the value is written down."""
         if isinstance(self.value, FileRef):
             return "file"
+        if isinstance(self.value, FileRows):
+            return "rows"
         is_files = isinstance(self.value, list) and bool(self.value) and all(isinstance(v, FileRef) for v in self.value)
         return "files" if is_files else "json"
 
@@ -124,10 +129,12 @@ class CallTask:
         verb: ``python`` or ``uses``.
         target: ``module:function``, or the name of a task.
         workflow_folder: where a module beside the workflow is looked for.
-        arguments: keyword arguments, JSON.
+        arguments: keyword arguments: JSON, or `Rows`.
         outputs_dir: the run's folder for files that are results; passed where the function has such a parameter.
         schema: JSON Schema of the result, where one was asked for.
         timeout: seconds.
+        run_folder, folder: the run's and the instance's, absolute, for rows that are too many for the journal. Where
+            they are None, or cannot be reached, such rows come back as a list.
     """
 
     label: str
@@ -138,3 +145,10 @@ class CallTask:
     outputs_dir: str | None = None
     schema: dict[str, Any] | None = None
     timeout: float | None = None
+    run_folder: str | None = None
+    folder: str | None = None
+
+    def whole(self) -> CallTask:
+        """The same for somebody who cannot reach the run's folder: rows are lists."""
+        arguments = {name: list(value) if isinstance(value, Rows) else value for name, value in self.arguments.items()}
+        return replace(self, arguments=arguments)

@@ -10,7 +10,7 @@ from metis_flow.engine.asking import AskingTask, Consult
 from metis_flow.engine.chat import ChatTask
 from metis_flow.engine.entries import Journal
 from metis_flow.engine.outcome import CallTask, ShellTask
-from metis_flow.engine.scope import plain
+from metis_flow.engine.scope import plain, plain_arguments
 from metis_flow.engine.sharing import parts_in_common, repetition, settings_of, why_call_own_only, why_own_only
 from metis_flow.engine.subrun import SubTask
 from metis_flow.engine.wording import argument_text, file_text, message_text
@@ -88,7 +88,9 @@ class Preparer:
             return self._shell(step.step, body, item, label, scope, many)
         if isinstance(body, WorkflowCallDef):
             return self._workflow(step.step, body, item, label, scope, many)
-        return self._asking(step, body, label, scope) if step.step.asks else self._call(step, body, label, scope)
+        if step.step.asks:
+            return self._asking(step, body, label, scope)
+        return self._call(step, body, item, label, scope, many)
 
     def _key(self, step: StepDef, parts: Mapping[str, Any]) -> ContentKey:
         """The content key of an instance; what all those of its step have in common is hashed with the first."""
@@ -325,7 +327,9 @@ class Preparer:
 
         return Prepared(self._key(step, parts), payload, why_call_own_only(plan))
 
-    def _call(self, step: StepPlan, body: CallDef, label: str, scope: Mapping[str, Any]) -> Prepared:
+    def _call(
+        self, step: StepPlan, body: CallDef, item: Item, label: str, scope: Mapping[str, Any], many: bool
+    ) -> Prepared:
         arguments = body.arguments.evaluate(scope)
         parts = {
             "function": body.target,
@@ -336,12 +340,15 @@ class Preparer:
             "check": self._check_part(step.step, scope),
             **repetition(step.step, scope),
         }
+        name = "instance" if item.key is None else address_of(item.key)
         task = CallTask(
             label=label,
             verb=step.step.verb,
             target=body.target,
             workflow_folder=str(self._plan.workflow.folder),
-            arguments=plain(arguments),
+            run_folder=str(self._folder.path),
+            folder=str(self._folder.instance_folder(step.step.name, name, many=many)),
+            arguments=plain_arguments(arguments),
             outputs_dir=str(self._folder.outputs),
             schema=step.step.output.schema,
             timeout=step.step.timeout,

@@ -18,6 +18,7 @@ from metis_flow.engine import ending, entries, opening
 from metis_flow.engine.budget import Budget
 from metis_flow.engine.deadline import Deadline
 from metis_flow.engine.flights import Apps, Flights
+from metis_flow.engine.kept import Kept
 from metis_flow.engine.prepare import Prepared, Preparer
 from metis_flow.engine.progress import Progress
 from metis_flow.engine.reuse import Found, Reuse
@@ -98,8 +99,8 @@ class Scheduler:
         for name, step in plan.steps.items():
             executor = apps.executor_for(step.step)
             counts, keep = progress.steps[name], name in plan.gathered
-            keeps_messages = name in plan.conversations
-            self.steps[name] = StepRun(step, counts, keep, keeps_messages, executor, roles.get(name, "run"))
+            kept = Kept(journal.folder, messages=name in plan.conversations)
+            self.steps[name] = StepRun(step, counts, keep, kept, executor, roles.get(name, "run"))
         # deepest first: what is nearest to its end goes on
         self._by_depth = sorted(self.steps.values(), key=lambda step: -plan.graph.depth[step.name])
         self._followers: dict[str, list[StepRun]] = {name: [] for name in self.steps}
@@ -245,7 +246,7 @@ class Scheduler:
         except MetisFlowError as error:
             ending.fail_whole(step, error, self._journal)
             return
-        step.keys = Keys(step.name) if step.definition.is_fan_out else None
+        step.keys = Keys(step.name, opening.items_again(step, self.steps)) if step.definition.is_fan_out else None
         step.progress.total = total
         step.status = step.progress.status = "open"
         self._last_tick = 0.0
@@ -366,11 +367,10 @@ class Scheduler:
                 step.error = result.error
         else:
             counts.skipped += 1
-        if step.keep:
-            step.kept.append(result)
+        step.keep_result(instance, result)
         for follower in self._followers[step.name]:
             if not follower.is_closed:
-                follower.backlog.append(result)
+                follower.backlog.append(result, step.kept)
 
     # -- closing a step
 

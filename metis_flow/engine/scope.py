@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from metis_flow.plan.items import Item
 from metis_flow.workflow.definition import StepDef
+from metis_flow.workflow.rows import FileRows, Rows
 from metis_flow.workflow.values import FileRef
 
 
@@ -33,6 +34,10 @@ class Result:
         row = {"key": self.item.key, "status": self.status, "output": self.output, "error": self.error}
         return row if self.messages is None else Row(row, self.messages)
 
+    def at_index(self, index: int) -> Result:
+        """The same, of the item with this index."""
+        return replace(self, item=replace(self.item, index=index))
+
 
 class Row(dict[str, Any]):
     """A row of results that also knows ``messages``, where it is asked for them.
@@ -48,6 +53,28 @@ class Row(dict[str, Any]):
         if name == "messages":
             return self._messages
         raise KeyError(name)
+
+
+def result_of(entry: Mapping[str, Any], *, messages: bool) -> Result:
+    """How an instance ended, from the entry that says so; of the item only its key.
+
+    Args:
+        messages: whether the conversation that led to it is asked for.
+    """
+    item, status = Item(0, entry["key"]), entry["e"]
+    if status == "skipped":
+        return Result(item, status)
+    output = from_journal(entry.get("output"), entry.get("kind", "json"))
+    said = conversation_of(entry) if messages and status == "done" else None
+    return Result(item, status, output, entry.get("error"), said)
+
+
+def conversation_of(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The conversation that led to a result, its answer last; empty for what came from no model."""
+    if "messages" in entry:
+        return list(entry["messages"])
+    call = entry.get("call")
+    return [] if call is None else [*call["messages"], {"role": "assistant", "content": call["text"]}]
 
 
 def step_view(step: StepDef, status: str, results: Iterable[Result], error: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -95,9 +122,11 @@ def status_functions(*, upstream_failed: bool) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """JSON for a function, a file or a script: file references and paths become their paths, ranges lists."""
+    """JSON for a function, a file or a script: file references and paths become their paths, ranges and rows lists."""
     if isinstance(value, FileRef):
         return value.path
+    if isinstance(value, Rows):
+        return list(value.plain())
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Mapping):
@@ -107,9 +136,14 @@ def plain(value: Any) -> Any:
     return value
 
 
+def plain_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a function as JSON; one that is rows stays so, and whoever calls the function reads them."""
+    return {name: value.plain() if isinstance(value, Rows) else plain(value) for name, value in arguments.items()}
+
+
 def to_journal(value: Any) -> Any:
-    """An output as the journal writes it: file references as objects."""
-    if isinstance(value, FileRef):
+    """An output as the journal writes it: references to files as objects."""
+    if isinstance(value, FileRef | FileRows):
         return value.as_dict()
     return (
         [part.as_dict() for part in value]
@@ -120,6 +154,8 @@ def to_journal(value: Any) -> Any:
 
 def from_journal(value: Any, kind: str) -> Any:
     """An output as it was, from the journal."""
+    if kind == "rows":
+        return FileRows.of(value)
     if kind == "file":
         return FileRef(value["path"], value["sha256"], value["bytes"])
     return [FileRef(part["path"], part["sha256"], part["bytes"]) for part in value] if kind == "files" else value

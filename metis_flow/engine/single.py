@@ -14,11 +14,13 @@ from metis_flow.engine.run import start_run
 from metis_flow.errors import MetisFlowError, StepFailed, UsageError
 from metis_flow.plan.plan import Plan, make_plan
 from metis_flow.record.folder import RunFolder
+from metis_flow.record.rows_file import recorded_output
 from metis_flow.record.state import read_instances
 from metis_flow.tasks import Task
 from metis_flow.workflow.bodies import CallDef
 from metis_flow.workflow.definition import StepDef, WorkflowDef
 from metis_flow.workflow.models import Limits
+from metis_flow.workflow.rows import Rows
 from metis_flow.workflow.source import parse_document
 from metis_flow.workflow.trees import Constant
 
@@ -88,7 +90,8 @@ def _result(plan: Plan, options: RunOptions) -> Any:
     state = start_run(plan, options)
     entry = next(read_instances(RunFolder(Path(state.path)), STEP), None)
     if entry is not None and entry["e"] == "done":
-        return entry["output"]
+        output = recorded_output(entry, Path(state.path))
+        return list(output) if isinstance(output, Rows) else output
     error = (entry or {}).get("error")
     if error is None:
         raise MetisFlowError(state.reason or f"the run is {state.status}", where=state.id, hint=state.hint)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from metis_flow.engine.kept import Backlog, Kept
 from metis_flow.engine.progress import StepProgress
 from metis_flow.engine.scope import Result, step_view
 from metis_flow.errors import Cancelled
 from metis_flow.plan.items import Item, Keys, address
 from metis_flow.plan.plan import StepPlan
 from metis_flow.plan.selection import Role
+from metis_flow.record.journal import Written
 from metis_flow.workflow.definition import StepDef
 from metis_flow.workflow.functions import address_of
 
@@ -28,6 +29,7 @@ class Instance:
         attempt: the try that it is at, from 1.
         round: with ``until``, the round that it is at, from 0; previous: the output of the round before.
         entry: what its entries in the journal have in common.
+        written: the entry that says how it ended, once there is one.
     """
 
     step: StepRun
@@ -38,6 +40,7 @@ class Instance:
     round: int = 0
     previous: Any = None
     entry: dict[str, Any] = field(default_factory=dict)
+    written: Written | None = None
 
     def is_called(self, step: str, word: str | None) -> bool:
         """Whether it is meant by ``step@word``, with a key or the short form of one; by ``step`` if word is None."""
@@ -60,8 +63,9 @@ class StepRun:
         items: what ``foreach`` gave, as an iterator; None where items come one by one from another step.
         backlog: results that have come from the step that it follows.
         arriving: the one of these that is being turned into items, and the items that are left of it.
-        keep: whether its results are needed later; keeps_messages: with the conversations that led to them.
-        kept: how instances ended, where something needs them later.
+        keep: whether its results are needed later.
+        kept: how the instances of a fan-out ended.
+        only: how the one instance ended, where there is one only and something needs it later.
         after_failure: it was skipped because something above it failed.
         upstream_failed: something above it failed, and its ``if`` did not mind.
         error: why it failed as a whole.
@@ -73,15 +77,15 @@ class StepRun:
     plan: StepPlan
     progress: StepProgress
     keep: bool
-    keeps_messages: bool
+    kept: Kept
     executor: str
     role: Role = "run"
     status: StepStatus = "waiting"
     base: dict[str, Any] = field(default_factory=dict)
     items: Iterator[Item] | None = None
-    backlog: deque[Result] = field(default_factory=deque)
+    backlog: Backlog = field(default_factory=Backlog)
     arriving: tuple[Result, Iterator[Item]] | None = None
-    kept: list[Result] = field(default_factory=list)
+    only: Result | None = None
     keys: Keys | None = None
     in_flight: int = 0
     exhausted: bool = False
@@ -104,6 +108,11 @@ class StepRun:
         return self.plan.step
 
     @property
+    def keeps_messages(self) -> bool:
+        """Whether the conversations that led to its results are needed later too."""
+        return self.kept.messages
+
+    @property
     def is_closed(self) -> bool:
         """Whether it has ended, one way or another."""
         return self.status in ("done", "failed", "skipped")
@@ -123,7 +132,16 @@ class StepRun:
 
     def view(self) -> dict[str, Any]:
         """``steps.<name>`` for those that refer to it."""
-        return step_view(self.definition, self.status, self.kept, self.error)
+        if self.definition.is_fan_out:
+            return self.kept.view(self.definition, self.status, self.error)
+        return step_view(self.definition, self.status, [] if self.only is None else [self.only], self.error)
+
+    def keep_result(self, instance: Instance, result: Result) -> None:
+        """An instance has ended."""
+        if self.definition.is_fan_out:
+            self.kept.add(result, instance.written)
+        elif self.keep:
+            self.only = result
 
     def verdict(self) -> tuple[StepStatus, str | None]:
         """How the step ended, once all its instances have: its status, and why."""

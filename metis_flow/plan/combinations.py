@@ -6,14 +6,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 from metis_flow.errors import ExpressionFailed
-from metis_flow.plan.items import Item
+from metis_flow.plan.items import Item, items_of, known_length
 from metis_flow.workflow.definition import MatrixDef, StepDef
 from metis_flow.workflow.fan_out import mark
 from metis_flow.workflow.functions import describe
+from metis_flow.workflow.rows import Rows
 
 MAX_COUNTED = 100_000
 """Most questions that are asked to know how many combinations ``include`` and ``exclude`` leave."""
@@ -59,6 +60,20 @@ class Combinations:
             return iter([item])
         return self._instances(item)
 
+    def with_index(self, index: int, collection: Any, where: str) -> Item | None:
+        """The instance with an index, out of those of all items of a collection; None where it has none such.
+
+        Raises:
+            ExpressionFailed: the collection is none.
+        """
+        place = index // self.stride
+        if isinstance(collection, list | range | Rows):
+            is_there = place < (known_length(collection) or 0)
+            items = iter([Item(place, str(place), collection[place])] if is_there else [])
+        else:
+            items = islice(items_of(collection, where), place, place + 1)
+        return next((item for item in all_of(items, self) if item.index == index), None)
+
     def _instances(self, item: Item) -> Iterator[Item]:
         index = item.index * self.stride
         for combination in self.matrix.walk() if self.matrix is not None else (None,):
@@ -103,7 +118,7 @@ def _grid(matrix: MatrixDef, scope: Mapping[str, Any], where: str) -> Grid:
     axes: dict[str, Sequence[Any]] = {}
     for name, value in matrix.axes:
         values = value.evaluate(scope)
-        if not isinstance(values, list | range):
+        if not isinstance(values, list | range | Rows):
             summary = f"the axis '{name}' got {describe(values)}, and takes a list"
             raise ExpressionFailed(summary, where=where, hint="for instance 'matrix: {temperature: [0, 1]}'")
         axes[name] = values
@@ -115,9 +130,9 @@ def _grid(matrix: MatrixDef, scope: Mapping[str, Any], where: str) -> Grid:
 
 
 def _rows(value: Any, rule: str, where: str) -> list[Mapping[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(row, Mapping) and row for row in value):
+    if not isinstance(value, list | Rows) or not all(isinstance(row, Mapping) and row for row in value):
         raise ExpressionFailed(f"'{rule}' of the matrix takes a list of objects", where=where)
-    return value
+    return list(value)
 
 
 @dataclass(frozen=True)

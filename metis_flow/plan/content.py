@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from metis_flow.errors import StepFailed
+from metis_flow.plan.streamed import HoldsRows, pieces
+from metis_flow.workflow.rows import Rows
 from metis_flow.workflow.values import FileRef, PathParam
 
 _MARK = "\x00"
@@ -84,8 +86,14 @@ class Contents:
         return known[1]
 
     def _hash(self, value: Any) -> str:
-        text = _CANONICAL.encode(self._with_paths(value) if has_path(value) else value)
-        return _sha256(text.encode("utf-8", "surrogatepass"))
+        whole = self._with_paths(value) if has_path(value) else value
+        try:
+            return _sha256(_CANONICAL.encode(whole).encode("utf-8", "surrogatepass"))
+        except HoldsRows:
+            digest = hashlib.sha256()
+            for piece in pieces(whole, _CANONICAL.encode):
+                digest.update(piece.encode("utf-8", "surrogatepass"))
+            return digest.hexdigest()
 
     def _with_paths(self, value: Any) -> Any:
         if isinstance(value, PathParam):
@@ -103,6 +111,8 @@ def _special(value: Any) -> Any:
         return {_MARK + "file": value.sha256}
     if isinstance(value, range):
         return {_MARK + "range": [value.start, value.stop, value.step]}
+    if isinstance(value, Rows):
+        raise HoldsRows
     raise TypeError(f"{type(value).__name__} has no content key")
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 from metis_flow.errors import ExpressionFailed
+from metis_flow.plan.hash_table import HashTable, hash_of
 from metis_flow.workflow.functions import address_of, describe
+from metis_flow.workflow.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def items_of(value: Any, where: str) -> Iterator[Item]:
     """
     if isinstance(value, Mapping):
         return (Item(index, str(name), part) for index, (name, part) in enumerate(value.items()))
-    if isinstance(value, list | range):
+    if isinstance(value, list | range | Rows):
         return (Item(index, str(index), part) for index, part in enumerate(value))
     raise ExpressionFailed(f"'foreach' got {describe(value)}, and takes a list, an object or a range", where=where)
 
@@ -51,7 +53,7 @@ def known_length(value: Any) -> int | None:
     """The number of items, where it can be known without walking over them."""
     if isinstance(value, range):  # len() has an upper limit
         return max(0, -((value.start - value.stop) // value.step))
-    return len(value) if isinstance(value, list | Mapping) else None
+    return len(value) if isinstance(value, list | Mapping | Rows) else None
 
 
 MAX_KEY = 100_000
@@ -75,16 +77,25 @@ def key_text(value: Any) -> str:
     raise ExpressionFailed(f"'key' is {describe(value)}", hint=hint)
 
 
+Again = Callable[[int], Item | None]
+"""Gives the item with an index once more; None where that cannot be done."""
+
+
+_GREATEST = 1 << 62
+"""Indexes from here on are not told apart: the instances before would take for ever."""
+
+
 class Keys:
     """The keys of one step so far. Two equal ones are an error that shows both items.
 
-    They are told apart by their addresses, so that no two instances share a folder either. Of each item only the
-    start is kept.
+    They are told apart by their addresses, so that no two instances share a folder either. Of an item only its place is
+    kept; the first of two equal ones is asked for again.
     """
 
-    def __init__(self, step: str) -> None:
+    def __init__(self, step: str, again: Again = lambda index: None) -> None:
         self._step = step
-        self._first: dict[str, tuple[int, str]] = {}
+        self._again = again
+        self._indexes = HashTable()
 
     def add(self, item: Item) -> None:
         """Take note of an item.
@@ -93,15 +104,28 @@ class Keys:
             ExpressionFailed: an earlier item has the same key.
         """
         assert item.key is not None
-        shown = _short({**item.names, "item": item.value} if item.names else item.value)
-        index, earlier = self._first.setdefault(address_of(item.key), (item.index, shown))
-        if index != item.index:
-            raise ExpressionFailed(
-                f"items {index} and {item.index} have the same key {item.key!r}",
-                where=self._step,
-                hint="choose a 'key' that is different for each item",
-                detail=f"item {index}: {earlier}\nitem {item.index}: {shown}",
-            )
+        own, number = address_of(item.key), min(item.index, _GREATEST) + 1
+        known = self._indexes.find(hash_of(own))
+        if not known:
+            self._indexes.add([hash_of(own)], [number], at_most=1)
+        elif known != number:
+            self._refuse(item, known - 1, own)
+
+    def _refuse(self, item: Item, index: int, own: str) -> None:
+        earlier = self._again(index)
+        if earlier is not None and earlier.key is not None and address_of(earlier.key) != own:
+            return  # two addresses with one hash
+        shown = [f"item {one.index}: {_shown(one)}" for one in (earlier, item) if one is not None]
+        raise ExpressionFailed(
+            f"items {index} and {item.index} have the same key {item.key!r}",
+            where=self._step,
+            hint="choose a 'key' that is different for each item",
+            detail="\n".join(shown),
+        )
+
+
+def _shown(item: Item) -> str:
+    return _short({**item.names, "item": item.value} if item.names else item.value)
 
 
 def address(step: str, key: str | None) -> str:

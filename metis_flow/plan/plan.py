@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +230,16 @@ def items_of_step(step: StepDef, scope: Mapping[str, Any]) -> tuple[Iterator[Ite
     return all_of(items_of(collection, step.name), combinations), total
 
 
+def item_again(step: StepDef, scope: Mapping[str, Any], index: int) -> Item | None:
+    """One of the items that `items_of_step` gave, by its index, under its own key; None where there is none such."""
+    combinations = combinations_of(step, scope)
+    if step.foreach is None:
+        item = next((one for one in combinations.of(ONLY) if one.index == index), None)
+    else:
+        item = combinations.with_index(index, step.foreach.evaluate(scope), step.name)
+    return None if item is None else with_key(step, item, scope)
+
+
 def _known_instances(
     workflow: WorkflowDef, step: StepDef, values: Mapping[str, Any], limit: int | None, problems: list[WorkflowError]
 ) -> int | None:
@@ -240,7 +250,7 @@ def _known_instances(
     if not step.is_fan_out:
         return 1
     if length is not None and length <= MAX_CHECKED_KEYS and not (step.key and _depends_on_a_run(step.key)):
-        keys = Keys(step.name)
+        keys = Keys(step.name, partial(item_again, step, scope))
         try:
             for item in items:
                 keys.add(with_key(step, item, scope))

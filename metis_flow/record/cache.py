@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from metis_flow.errors import RecordError
+from metis_flow.plan.hash_table import HashTable
 from metis_flow.record import content_rows
 from metis_flow.record.content_rows import MADE, ContentRows, prefix_of
-from metis_flow.record.content_table import ContentTable
 from metis_flow.record.entry_reader import EntryReader
 from metis_flow.record.folder import RunFolder, named_runs
 from metis_flow.record.index import stamp_of
@@ -114,7 +114,7 @@ class Cache:
     def _load(self) -> None:
         self._reader.close()
         self.skipped.clear()
-        self._table = ContentTable()
+        self._table = HashTable()
         self._segments: list[tuple[str, Path]] = []
         self._runs: dict[str, _Followed] = {}
         self._refused: set[str] = set()
@@ -188,7 +188,7 @@ class Cache:
     def _add(self, run: _Followed, rows: ContentRows) -> None:
         # Runs are numbered as they come, so the greater number is the newer result.
         number = run.number << _PLACE_BITS
-        self._table.add(rows.prefixes, [place + number for place in rows.places])
+        self._table.add(rows.prefixes, (place + number for place in rows.places), at_most=len(rows.places))
 
     def _read(self, prefix: int, ck: str) -> Hit | None:
         place = self._table.find(prefix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from metis_flow.record.entry_reader import EntryReader
 from metis_flow.record.folder import RunFolder
 from metis_flow.record.index import ANSWER, CACHED, DONE, FAILED, SegmentIndex, index_of
-from metis_flow.record.last_entries import joined, last_entries, split
+from metis_flow.record.last_entries import StepEnds, joined, last_entries, split
 from metis_flow.record.segments import segments
 
 
@@ -28,7 +29,7 @@ class Earlier:
         self._kinds = (DONE, CACHED, FAILED) if keep_failures else (DONE, CACHED)
         self._reader = EntryReader()
         self._sizes: list[tuple[Path, int]] = []
-        self._places: dict[str, dict[str | None, int]] = {}
+        self._ends: dict[str, StepEnds] = {}
         self._answers: dict[tuple[str, str | None], list[int]] = {}
         self.refresh()
 
@@ -43,11 +44,8 @@ class Earlier:
         if sizes == self._sizes:
             return
         self._answers.clear()
-        ends = last_entries(self._noted(map(index_of, parts)))
+        self._ends = last_entries(self._noted(map(index_of, parts)))
         self._sizes = sizes
-        self._places = {
-            step: {key: place for key, kind, place in rows.rows() if kind in self._kinds} for step, rows in ends.items()
-        }
 
     def find(self, step: str, key: str | None, ck: str) -> dict[str, Any] | None:
         """How an instance ended, if it depended on the same things then.
@@ -87,20 +85,22 @@ class Earlier:
         Raises:
             RecordError: its entry is damaged.
         """
-        place = self._places.get(step, {}).get(key)
+        place = self.place(step, key)
         if place is None:
             return None
         position, at = split(place)
-        return self._reader.entry(self._sizes[position][0], at)
+        entry = self._reader.entry(self._sizes[position][0], at)
+        return entry if entry.get("key") == key else None
 
-    def __iter__(self) -> Iterator[tuple[str, str | None]]:
-        """Step and key of each instance, step after step."""
-        for step, places in self._places.items():
-            for key in places:
-                yield step, key
+    def place(self, step: str, key: str | None) -> int | None:
+        """Where the entry is that says how an instance ended; see `metis_flow.record.last_entries.joined`."""
+        ends = self._ends.get(step)
+        found = ends.find(key) if ends is not None else None
+        return found[1] if found is not None and found[0] in self._kinds else None
 
     def __len__(self) -> int:
-        return sum(map(len, self._places.values()))
+        counts: Counter[str] = sum((ends.count() for ends in self._ends.values()), Counter())
+        return sum(counts[kind] for kind in self._kinds)
 
     def close(self) -> None:
         """Close the files that are open."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from metis_flow.record import index as indexes
 from metis_flow.record import lines
 from metis_flow.record.files import PRIVATE_FILE, make_private_folder, sync_folder, write_all
 from metis_flow.record.index import SegmentIndex
+from metis_flow.record.last_entries import joined
 from metis_flow.record.segments import JOURNAL_VERSION, Segment, header_line, segment_path, segments
 
 __all__ = ["JOURNAL_VERSION", "JournalWriter", "read_journal"]
@@ -42,7 +43,18 @@ def read_journal(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 @dataclass
-class _Waiting:
+class Written:
+    """An entry that was taken to be written.
+
+    Attributes:
+        place: where it is, once it is durable; see `metis_flow.record.last_entries.joined`.
+    """
+
+    place: int = field(default=-1, kw_only=True)
+
+
+@dataclass
+class _Waiting(Written):
     body: bytes
     entry: dict[str, Any]
     on_durable: Callable[[], None] | None
@@ -66,6 +78,7 @@ class JournalWriter:
         retry_seconds: between two tries.
 
     Attributes:
+        folder: the folder of segments.
         failure: why nothing gets durable at the moment, or for good; None while all is well.
 
     Raises:
@@ -82,7 +95,7 @@ class JournalWriter:
         retry_seconds: float = 1.0,
     ) -> None:
         self.failure: BaseException | None = None
-        self._folder = folder
+        self.folder = self._folder = folder
         self._segment_bytes = segment_bytes
         self._guard = guard
         self._on_trouble = on_trouble
@@ -108,7 +121,7 @@ class JournalWriter:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    def append(self, entry: Mapping[str, Any], on_durable: Callable[[], None] | None = None) -> None:
+    def append(self, entry: Mapping[str, Any], on_durable: Callable[[], None] | None = None) -> Written:
         """Take an entry to be written; returns at once.
 
         Args:
@@ -133,6 +146,7 @@ class JournalWriter:
             self._appended += 1
             if self._idle:
                 self._changed.notify_all()
+        return waiting
 
     def flush(self, timeout: float | None = None) -> None:
         """Return when all that was appended is durable, and its callbacks have run.
@@ -253,6 +267,7 @@ class JournalWriter:
             self._guard()
         for waiting, place in zip(batch, places, strict=True):
             self._index.add(waiting.entry, place)
+            waiting.place = joined(self._number - 1, place)
         self._end = self._index.end = end
 
     def _open_segment(self) -> int:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from array import array
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from metis_flow.record.entry_reader import EntryReader
 from metis_flow.record.files import open_plain
 from metis_flow.record.folder import RunFolder
-from metis_flow.record.index import CACHED, DONE, FAILED, FINAL, SKIPPED, SegmentIndex, index_of
+from metis_flow.record.index import CACHED, DONE, FAILED, SKIPPED, SegmentIndex, index_of
 from metis_flow.record.jobs import SentJob, sent_jobs
-from metis_flow.record.last_entries import joined, last_entries
+from metis_flow.record.last_entries import StepEnds, joined, last_entries, split
 from metis_flow.record.ownership import holder_of
 from metis_flow.record.segments import Segment, segments
 from metis_flow.record.usage import Usage
+
+_GREATEST = (1 << 64) - 1
 
 
 @dataclass
@@ -43,8 +47,7 @@ class StepCounts:
 @dataclass
 class _Step:
     counts: StepCounts = field(default_factory=StepCounts)
-    whole: bool = False
-    last: dict[str | None, str] = field(default_factory=dict)
+    ends: StepEnds = field(default_factory=StepEnds)
 
 
 @dataclass
@@ -168,11 +171,10 @@ class _Fold:
             self.outputs = segment, index.outputs
         for name, rows in index.steps.items():
             step = self.steps.setdefault(name, _Step())
-            step.whole = rows.whole if rows.whole is not None else step.whole
             step.counts.items = rows.items if rows.items is not None else step.counts.items
             if rows.status is not None:
                 step.counts.status, step.counts.reason = rows.status, rows.reason
-            step.last.update((key, kind) for key, kind, _ in rows.rows() if kind in FINAL)
+            step.ends.add(rows, segment.number - 1)
             self.calls += rows.calls
             self.usage += rows.usage
 
@@ -207,15 +209,35 @@ class _Fold:
 
 def _counted(step: _Step) -> StepCounts:
     counts = step.counts
-    if step.whole:
+    if step.ends.whole:
         counts.skipped = 1
         return counts
-    kinds = list(step.last.values())
-    counts.cached = kinds.count(CACHED)
-    counts.done = kinds.count(DONE) + counts.cached
-    counts.failed = kinds.count(FAILED)
-    counts.skipped = kinds.count(SKIPPED)
+    kinds = step.ends.count()
+    counts.cached = kinds[CACHED]
+    counts.done = kinds[DONE] + counts.cached
+    counts.failed = kinds[FAILED]
+    counts.skipped = kinds[SKIPPED]
     return counts
+
+
+def read_in_order(folder: RunFolder, step: str) -> Iterator[dict[str, Any]]:
+    """How each instance of a step ended, in the order of the items; raises as `read_instances` does.
+
+    The journal is read twice, so that memory does not grow with the outputs.
+    """
+    parts = segments(folder.journal)
+    ends = last_entries(map(index_of, parts), step)
+    indexes, places = array("Q"), array("Q")
+    with closing(EntryReader()) as reader:
+        for position, segment in enumerate(parts):
+            for at, (_, key) in _rows_in_order(index_of(segment), ends, None):
+                found = ends[step].find(key)
+                if found is not None and found[1] == joined(position, at):
+                    indexes.append(min(reader.entry(segment.path, at).get("index") or 0, _GREATEST))
+                    places.append(found[1])
+        for number in sorted(range(len(places)), key=indexes.__getitem__):
+            position, at = split(places[number])
+            yield reader.entry(parts[position].path, at)
 
 
 def read_instances(
@@ -233,48 +255,49 @@ def read_instances(
     Raises:
         RecordError: the record is damaged; the text names the file and the place.
     """
-    parts = [(segment, index_of(segment)) for segment in segments(folder.journal)]
-    ends = _wanted_places(parts, step, key_or_address)
-    tries: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
-    for position, (segment, index) in enumerate(parts):
-        wanted = sorted(
-            (at, (name, key))
-            for name, rows in index.steps.items()
-            for key, _, at in rows.rows()
-            if ends.get((name, key), -1) >= joined(position, at)
-        )
-        if not wanted:
-            continue
-        with ExitStack() as stack:
-            file = stack.enter_context(open_plain(segment.path))
-            for at, instance in wanted:
-                entry = segment.entry_at(file, at)
-                if ends[instance] == joined(position, at):
-                    entry["tries"] = tries.pop(instance, [])
-                    yield entry
-                else:
-                    tries.setdefault(instance, []).append(entry)
+    parts = segments(folder.journal)
+    ends = last_entries(map(index_of, parts), step)
+    meant = None if key_or_address is None else _called(parts, step, key_or_address)
+    tries: dict[tuple[str, str | None], list[int]] = {}
+    with closing(EntryReader()) as reader:
+        for position, segment in enumerate(parts):
+            for at, instance in _rows_in_order(index_of(segment), ends, meant):
+                found, place = ends[instance[0]].find(instance[1]), joined(position, at)
+                if found is None or place > found[1]:
+                    continue
+                if place < found[1]:
+                    tries.setdefault(instance, []).append(place)
+                    continue
+                entry = reader.entry(segment.path, at)
+                earlier = map(split, tries.pop(instance, ()))
+                entry["tries"] = [reader.entry(parts[number].path, begin) for number, begin in earlier]
+                yield entry
 
 
-def _wanted_places(
-    parts: list[tuple[Segment, SegmentIndex]], step: str | None, key_or_address: str | None
-) -> dict[tuple[str, str | None], int]:
-    """The place of the entry that says how each wanted instance ended."""
-    addresses: dict[tuple[str, str | None], str] = {
-        (name, key): address
-        for _, index in parts
-        for name, rows in index.steps.items()
-        for key, address in rows.addresses.items()
-    }
+_Instance = tuple[str, str | None]
+
+
+def _rows_in_order(
+    index: SegmentIndex, steps: Container[str], meant: Container[_Instance] | None
+) -> list[tuple[int, _Instance]]:
+    """The place and the instance of each row of a segment that is about instances that are meant; None for all."""
+    found = ((at, (name, key)) for name, rows in index.steps.items() if name in steps for key, _, at in rows.rows())
+    return sorted(row for row in found if meant is None or row[1] in meant)
+
+
+def _called(parts: Iterable[Segment], step: str | None, wanted: str) -> set[_Instance]:
+    """The instances that a word means: by their key, their address or what stands in that after the ``@``."""
     return {
-        (name, key): place
-        for name, ends in last_entries((index for _, index in parts), step).items()
-        for key, _, place in ends.rows()
-        if key_or_address is None or _is_called((name, key), addresses.get((name, key)), key_or_address)
+        (name, key)
+        for index in map(index_of, parts)
+        for name, rows in index.steps.items()
+        if step is None or name == step
+        for key in rows.keys
+        if _is_called((name, key), rows.addresses.get(key or ""), wanted)
     }
 
 
-def _is_called(instance: tuple[str, str | None], address: str | None, wanted: str) -> bool:
+def _is_called(instance: _Instance, address: str | None, wanted: str) -> bool:
     step, key = instance
     if key is None:
         return wanted == step

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from metis_flow.tasks.asking import Ask, Asking, drive, drive_async
 from metis_flow.tasks.definition import Task
 from metis_flow.tasks.load import load_function
+from metis_flow.tasks.parameters import rows_params
 from metis_flow.tasks.registry import ENTRY_POINTS, all_tasks, find_task, task
 from metis_flow.tasks.results import to_json
 from metis_flow.tasks.sources import source_files, source_hash
@@ -47,6 +48,7 @@ __all__ = [
     "load_function",
     "read_rows",
     "read_text",
+    "rows_params",
     "sample_rows",
     "score_table",
     "source_files",

@@ -14,7 +14,7 @@ from typing import Any
 
 from metis_flow.errors import UsageError
 from metis_flow.tasks.beside import folder_of
-from metis_flow.tasks.parameters import asks
+from metis_flow.tasks.parameters import asks, gives_rows
 from metis_flow.tasks.sources import files_of
 
 _GLOBAL_OPS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL"})
@@ -76,9 +76,9 @@ def _check_kind(func: Callable[..., Any], where: str) -> None:
         found = "a lambda"
     elif inspect.iscoroutinefunction(func) or inspect.isasyncgenfunction(func):
         found = f"'{func.__name__}', an async function"
-    elif inspect.isgeneratorfunction(func) and not asks(func, where):
+    elif inspect.isgeneratorfunction(func) and not asks(func, where) and not gives_rows(func, where):
         found = f"'{func.__name__}', a generator"
-        hint += "; a task that asks a model yields its questions, and says so: '-> Asking[…]'"
+        hint += "; one that yields the rows of a list says '-> Iterable[…]', and one that asks a model '-> Asking[…]'"
     else:
         return
     raise UsageError(f"a task is a plain function, not {found}", where=where, hint=hint)

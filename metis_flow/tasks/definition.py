@@ -20,7 +20,7 @@ _SHOWN: tuple[str, ...] = ("__module__", "__name__", "__qualname__", "__doc__")
 
 @dataclass(frozen=True, eq=False)
 class Task(Generic[P, R]):
-    """A registered task. Called, it does what the function does.
+    """A registered task. Called, it does what the function does; a generator of rows gives its list.
 
     Args:
         name: what a workflow calls it in ``uses``.
@@ -32,6 +32,7 @@ class Task(Generic[P, R]):
         returns: JSON Schema of its result; ``{}`` where it says nothing.
         where: ``file:line``.
         asks: whether it asks a model: called, it gives a generator for `metis_flow.tasks.drive`.
+        gives_rows: whether its function is a generator of rows.
     """
 
     name: str
@@ -43,13 +44,15 @@ class Task(Generic[P, R]):
     returns: dict[str, Any]
     where: str
     asks: bool = False
+    gives_rows: bool = False
 
     def __post_init__(self) -> None:
         # so that help(), signatures and pickle see the function
         self.__dict__.update({name: getattr(self.func, name) for name in _SHOWN}, __wrapped__=self.func)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.func(*args, **kwargs)
+        result = self.func(*args, **kwargs)
+        return list(result) if self.gives_rows else result  # type: ignore[call-overload]
 
     def __reduce__(self) -> str:
         return self.func.__qualname__  # by its name, as functions are pickled

@@ -65,6 +65,24 @@ def asks(func: Callable[..., Any], where: str) -> bool:
     return _is_asking(_hints(func, where).get("return"))
 
 
+def rows_params(func: Callable[..., Any]) -> frozenset[str]:
+    """The parameters that take rows one after the other: those annotated ``Iterable[…]``, which promises no more."""
+    try:
+        hints = typing.get_type_hints(func)
+    except Exception:  # only a task's annotations are known to be good
+        return frozenset()
+    return frozenset(name for name, hint in hints.items() if name != "return" and _is_iterable(hint))
+
+
+def gives_rows(func: Callable[..., Any], where: str) -> bool:
+    """Whether the function is a generator of rows, ``-> Iterable[…]``: its result is a list, made piece by piece."""
+    return inspect.isgeneratorfunction(func) and _is_iterable(_hints(func, where).get("return"))
+
+
+def _is_iterable(hint: Any) -> bool:
+    return (typing.get_origin(hint) or hint) is Iterable
+
+
 def _is_asking(hint: Any) -> bool:
     """Whether a return annotation is ``Asking[…]``."""
     return typing.get_origin(hint) is Generator and Ask in typing.get_args(typing.get_args(hint)[0])

@@ -18,7 +18,7 @@ from metis_flow.tasks.check import check_self_contained, place_of, task_source
 from metis_flow.tasks.definition import P, R, Task
 from metis_flow.tasks.docstrings import read_docstring
 from metis_flow.tasks.load import load_module
-from metis_flow.tasks.parameters import asks, describe_parameters
+from metis_flow.tasks.parameters import asks, describe_parameters, gives_rows
 from metis_flow.tasks.sources import installed_file, modules_beside, parse
 
 if TYPE_CHECKING:
@@ -118,7 +118,16 @@ def _describe(func: Callable[P, R], name: str | None, version: str) -> Task[P, R
     for path in _leant_on(source):
         identity.update(path.read_bytes())
     return Task(
-        name or func.__name__, version, func, identity.hexdigest(), doc, parameters, returns, where, asks(func, where)
+        name or func.__name__,
+        version,
+        func,
+        identity.hexdigest(),
+        doc,
+        parameters,
+        returns,
+        where,
+        asks=asks(func, where),
+        gives_rows=gives_rows(func, where),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from metis_flow.errors import TaskFailed
+from metis_flow.workflow.rows import Rows
 
 _DEEPEST = 200
 _FILE_HINT = "write it to a file in the step's folder and return the file's name"
@@ -67,7 +68,7 @@ def _convert(value: Any, at: str, above: tuple[int, ...]) -> Any:
 
 
 def _convert_container(value: Any, at: str, above: tuple[int, ...]) -> Any:
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | Rows):
         return [_convert(part, f"{at}[{place}]", above) for place, part in enumerate(value)]
     if isinstance(value, Mapping):
         return {_key(key, at): _convert(part, _member(at, key), above) for key, part in value.items()}

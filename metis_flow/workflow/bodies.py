@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from metis_flow.errors import ExpressionFailed
 from metis_flow.workflow import params
 from metis_flow.workflow.conversation import evaluate_messages
+from metis_flow.workflow.rows import Rows
 from metis_flow.workflow.trees import MapOf, Value, reads_only
 from metis_flow.workflow.values import FileRef, PathParam
 
@@ -144,7 +145,8 @@ class WorkflowCallDef:
                 hint = "hand on a file (a step with 'output: {path: FILE}'), or a parameter"
                 summary = f"'{name}' is a path, and what a model or a data file said never becomes one"
                 raise ExpressionFailed(summary, hint=hint)
-            plain = value.path if isinstance(value, FileRef) else list(value) if isinstance(value, range) else value
+            listed = list(value) if isinstance(value, range | Rows) else value
+            plain = value.path if isinstance(value, FileRef) else listed
             given[name] = params.convert(name, spec, plain, self.folder, typed=True)
         return params.bind(self.child.params, given, self.child.folder)
 

@@ -21,6 +21,7 @@ from markupsafe import escape
 from metis_flow.errors import did_you_mean
 from metis_flow.workflow import functions
 from metis_flow.workflow.functions import GLOBALS, Misfit, describe
+from metis_flow.workflow.rows import Rows
 from metis_flow.workflow.values import FileRef, PathParam
 
 MAX_ITEMS = 10_000_000
@@ -72,6 +73,8 @@ class Environment(ImmutableSandboxedEnvironment):
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Mapping):
             return self.getitem(obj, attribute)
+        if isinstance(obj, Rows) and not hasattr(list, attribute):
+            return self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
@@ -89,7 +92,8 @@ class Environment(ImmutableSandboxedEnvironment):
                 raise Misfit("the result of '**' is too large")
         else:
             for many, times in ((left, right), (right, left)):
-                if isinstance(many, str | list | tuple) and isinstance(times, int) and len(many) * times > MAX_ITEMS:
+                is_repeated = isinstance(many, str | list | tuple | Rows) and isinstance(times, int)
+                if is_repeated and len(many) * times > MAX_ITEMS:
                     raise Misfit("the result of '*' is too large")
         return super().call_binop(context, operator, left, right)
 
@@ -179,14 +183,14 @@ ENVIRONMENT.filters.update(_FILTERS)
 
 
 def settle(value: Any) -> Any:
-    """Plain JSON values (ranges and file references too); what is undefined inside is an error.
+    """Plain JSON values (ranges, rows and file references too); what is undefined inside is an error.
 
     Raises:
         Misfit: it is, or holds, something else.
     """
     if isinstance(value, jinja2.Undefined):
         str(value)
-    if value is None or isinstance(value, bool | int | range | FileRef | PathParam):
+    if value is None or isinstance(value, bool | int | range | FileRef | PathParam | Rows):
         return value
     if isinstance(value, str):
         return str(value)

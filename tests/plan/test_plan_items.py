@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from metis_flow.errors import ExpressionFailed
+from metis_flow.plan import items
 from metis_flow.plan.items import Item, Keys, address, items_of, key_text, known_length
 
 
@@ -79,8 +80,9 @@ def test_a_key_may_be_long_but_not_without_end() -> None:
 
 
 def test_two_equal_keys_show_both_items() -> None:
-    found = Keys("ask")
-    found.add(Item(0, "Cu", {"name": "Cu", "rows": list(range(1000))}))
+    first = Item(0, "Cu", {"name": "Cu", "rows": list(range(1000))})
+    found = Keys("ask", {0: first}.get)
+    found.add(first)
     found.add(Item(1, "Fe", 1))
     found.add(Item(1, "Fe", 1))  # the same item again is no second one
     with pytest.raises(ExpressionFailed) as caught:
@@ -104,3 +106,13 @@ def test_addresses() -> None:
     assert address("ask", None) == "ask"
     assert address("ask", "Cu") == "ask@Cu"
     assert address("ask", "../x") == "ask@x-d6b96a97"
+
+
+def test_two_addresses_with_one_hash_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(items, "hash_of", lambda text: 7)
+    known = [Item(0, "a"), Item(1, "b"), Item(2, "a")]
+    found = Keys("ask", known.__getitem__)
+    found.add(known[0])
+    found.add(known[1])
+    with pytest.raises(ExpressionFailed):
+        found.add(known[2])

@@ -16,7 +16,7 @@ from metis_flow.record.index import INDEX_VERSION
 from metis_flow.record.journal import JournalWriter
 from metis_flow.record.ownership import Ownership
 from metis_flow.record.segments import header_line
-from metis_flow.record.state import RunState, StepCounts, read_instances
+from metis_flow.record.state import RunState, StepCounts, read_in_order, read_instances
 from metis_flow.record.usage import Usage
 
 Done = Callable[..., dict[str, Any]]
@@ -313,3 +313,21 @@ def test_usage_that_a_server_does_not_tell_counts_as_nothing(run: RunFolder, don
     write(run, [done("a", "x", call={"usage": None}), done("a", "y", call={"usage": {"prompt_tokens": 3}})])
     state = RunState.read(run)
     assert (state.calls, state.usage) == (2, Usage(3, 0, 0))
+
+
+def test_the_ends_of_a_step_come_in_the_order_of_its_items(run: RunFolder, done: Done) -> None:
+    writer = JournalWriter(run.journal, segment_bytes=500)
+    for index in (3, 0, 2, 1, 3):
+        writer.append(done("a", f"k{index}", index=index, output=index))
+        writer.append(done("b", f"k{index}", index=0))
+        writer.flush()
+    writer.append(done("a", "k0", index=4, output="again"))
+    writer.close()
+    assert len(list(run.journal.glob("*.jsonl"))) > 2
+    assert [(entry["key"], entry["output"]) for entry in read_in_order(run, "a")] == [
+        ("k1", 1),
+        ("k2", 2),
+        ("k3", 3),
+        ("k0", "again"),
+    ]
+    assert list(read_in_order(run, "c")) == []

@@ -12,7 +12,7 @@ import pytest
 from metis_flow.errors import TaskFailed
 from metis_flow.tasks import find_task
 
-read_rows = find_task("read_rows").func
+read_rows = find_task("read_rows")
 write_rows = find_task("write_rows").func
 
 

@@ -112,7 +112,8 @@ SOURCE_ALONE = "a task is sent to other machines as its source alone"
         (
             yields,
             "a task is a plain function, not 'yields', a generator",
-            "write it with def and return; a task that asks a model yields its questions, and says so: '-> Asking[…]'",
+            "write it with def and return; one that yields the rows of a list says '-> Iterable[…]', "
+            "and one that asks a model '-> Asking[…]'",
         ),
         (lambda: 1, "a task is a plain function, not a lambda", "write it with def and return"),
         (Path, "a task is a plain function, not a type", "write it with def and return"),

@@ -19,7 +19,7 @@ check = load_function("chain_formula:check", WORKFLOWS)
 
 
 def elements() -> list[dict[str, Any]]:
-    rows = find_task("read_rows").func(path=str(WORKFLOWS / "data" / "elements.csv"))
+    rows = find_task("read_rows")(path=str(WORKFLOWS / "data" / "elements.csv"))
     assert isinstance(rows, list)
     return rows
 
