@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
-SAVED = FOLDER / "results"
+SAVED = FOLDER / "measured"
 PAGE = FOLDER / "RESULTS.md"
 REMARKS = SAVED / "remarks"
 """A text a section, by hand: the profile that explains a figure, or why it is worse than hoped."""
@@ -75,7 +75,7 @@ are interleaved and medians are given, with the smallest and largest of the roun
 def _section(saved: Mapping[str, Any]) -> str:
     lines = [f"## {saved['title']}", "", *table_lines(saved["columns"], saved["rows"]), ""]
     if saved["picture"]:
-        lines += [f"![{saved['title']}](results/{saved['picture']})", ""]
+        lines += [f"![{saved['title']}](measured/{saved['picture']})", ""]
     for remark in saved["remarks"]:
         lines += [remark, ""]
     by_hand = REMARKS / f"{saved['name']}.md"
