@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,11 @@ def test_ctrl_c_before_a_run_starts(cli: Cli) -> None:
     os.mkfifo(fifo)
     process = cli.start("run", "slow.yaml", "--params", "given.yaml", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with open(fifo, "w"):  # it has come so far, and waits for the values
+        sleeps_in_a_row = 0
+        while sleeps_in_a_row < 5:  # Python may miss what comes between its last look and the read that blocks
+            time.sleep(0.02)
+            state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+            sleeps_in_a_row = sleeps_in_a_row + 1 if state == "S" else 0
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
