@@ -100,8 +100,9 @@ async def _send(chunk: CallChunk, mark: Path) -> ChunkBack:
         spending.stop()
         limiter.withdraw()
 
+    places = asyncio.Semaphore(chunk.lease.places)  # before a moment is taken: who waits for a place would miss it
     each = zip(chunk.tasks, chunk.costs, strict=True)
-    calls = [asyncio.ensure_future(_one(inference, task, cost, spending)) for task, cost in each]
+    calls = [asyncio.ensure_future(_one(inference, task, cost, spending, places)) for task, cost in each]
     if calls:
         _heed(mark, calls, stop)
         over = asyncio.get_running_loop().call_later(max(0.0, chunk.lease.until - began), stop)
@@ -113,11 +114,14 @@ async def _send(chunk: CallChunk, mark: Path) -> ChunkBack:
     return ChunkBack(backs, time.monotonic() - began, os.getpid())
 
 
-async def _one(inference: Inference, task: WorkerChatTask, cost: float, spending: Spending) -> Back:
+async def _one(
+    inference: Inference, task: WorkerChatTask, cost: float, spending: Spending, places: asyncio.Semaphore
+) -> Back:
     now = time.time()
     try:
-        await spending.turn(cost)
-        outcome = await ask_in_worker(inference, task)
+        async with places:
+            await spending.turn(cost)
+            outcome = await ask_in_worker(inference, task)
     except Withdrawn:
         return _unsent()
     except Exception as error:  # a fault of ours: it must still end as this instance's failure

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import os
 import pickle
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -92,6 +92,7 @@ class Callers:
         self._queue: deque[Ready] = deque()
         self._filled = asyncio.Event()
         self._numbers = itertools.count()
+        self._asked_for: Counter[str] = Counter()
         self._out: dict[int, tuple[Path, int]] = {}
         self._marks: set[Path] = set()
         self._size = FIRST
@@ -170,21 +171,30 @@ class Callers:
                 self._filled.clear()
                 await self._filled.wait()
                 continue
+            model = chunk[0].task.request.model
+            self._asked_for[model] += 1
             try:
-                held = await self._lessor.lend(chunk[0].task.request.model, [self._cost(ready) for ready in chunk])
+                held = await self._lessor.lend(model, [self._cost(ready) for ready in chunk])
             except Withdrawn:
                 _withdraw(chunk)
                 continue
             except asyncio.CancelledError:
                 _withdraw(chunk)
                 raise
+            finally:
+                self._asked_for[model] -= 1
             self._again(chunk[held.count :])
+            if self._withdrawn:  # between the limiter's word and this lane's turn
+                _withdraw(chunk)
+                self._lessor.give_back(held)
+                continue
             await self._out_and_back(chunk[: held.count], held)
 
     def _cut(self) -> Chunk:
         """The next instances of one model, shared out so that every lane has its part of a short queue."""
         most = min(self._most, max(LEAST, -(-len(self._queue) // self.count)))
         chunk: Chunk = []
+        self._bring_forward()
         while self._queue and len(chunk) < most:
             if chunk and self._queue[0].task.request.model != chunk[0].task.request.model:
                 break
@@ -192,6 +202,15 @@ class Callers:
             if not ready.task.ending.asked:  # else nobody waits for it
                 chunk.append(ready)
         return chunk
+
+    def _bring_forward(self) -> None:
+        """A model that a lane waits for does not hold up the others: the first call of another goes to the front."""
+        if not self._queue or not self._asked_for[self._queue[0].task.request.model]:
+            return
+        others = [ready for ready in self._queue if not self._asked_for[ready.task.request.model]]
+        if others:
+            rest = [ready for ready in self._queue if self._asked_for[ready.task.request.model]]
+            self._queue = deque([*others, *rest])
 
     def _again(self, chunk: Sequence[Ready]) -> None:
         """Put instances that have no outcome back to the front of the queue."""
@@ -208,7 +227,7 @@ class Callers:
         for number, ready in enumerate(chunk):
             self._out[id(ready.task)] = (mark, number)
         try:
-            back = await _awaited(self._call(pickle.dumps(self._parcel(chunk, held.lease)), str(mark)))
+            back = await _awaited(self._call(pickle.dumps(self._parcel(chunk, held)), str(mark)))
             self._charge(pickle.loads(back), chunk, held)
         except asyncio.CancelledError:
             _withdraw(chunk)
@@ -221,14 +240,14 @@ class Callers:
             for ready in chunk:
                 self._out.pop(id(ready.task), None)
 
-    def _parcel(self, chunk: Chunk, lease: Lease) -> CallChunk:
+    def _parcel(self, chunk: Chunk, held: Held) -> CallChunk:
         inference = self._inference
         return CallChunk(
             endpoint=inference.endpoint,
             most=inference.limiter.most,
-            lease=lease,
+            lease=held.lease,
             tasks=tuple(WorkerChatTask.of(ready.task) for ready in chunk),
-            costs=tuple(self._cost(ready) for ready in chunk),
+            costs=tuple(held.reserved) or (0.0,) * len(chunk),
             formats={model: known for model, known in inference.formats.items() if isinstance(known, bool)},
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -13,7 +12,8 @@ from metis_flow.errors import UpstreamFailed
 from metis_flow.plan.combinations import combinations_of
 from metis_flow.plan.graph import Graph
 from metis_flow.plan.items import Again, Item
-from metis_flow.plan.plan import item_again, items_of_step, with_key
+from metis_flow.plan.plan import items_again as items_of_step_again
+from metis_flow.plan.plan import items_of_step, with_key
 
 Steps = Mapping[str, StepRun]
 
@@ -106,7 +106,7 @@ def items_again(step: StepRun, steps: Steps) -> Again:
     """Gives an item of a step once more, under its own key."""
     definition = step.definition
     if definition.upstream is None:
-        return partial(item_again, definition, step.base)
+        return items_of_step_again(definition, step.base)
     kept = steps[definition.upstream.step].kept
 
     def again(index: int) -> Item | None:

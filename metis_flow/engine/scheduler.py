@@ -235,8 +235,8 @@ class Scheduler:
         if step.role == "leave":
             ending.skip_whole(step, f"left out by {self._selection}", self._journal)
             return
-        step.base = opening.shared_scope(step, self.plan.graph, self.steps, self._scope)
         try:
+            step.base = opening.shared_scope(step, self.plan.graph, self.steps, self._scope)
             reason = opening.reason_to_skip_all(step, self.plan.graph, self.steps)
             if reason is not None:
                 ending.skip_whole(step, reason, self._journal)

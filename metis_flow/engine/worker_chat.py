@@ -158,8 +158,9 @@ class Clients:
         name = (endpoint.model_dump_json(), kind)
         if name not in self._known:
             tokens = take_secrets(endpoint, may_refresh=False)
-            self._known[name] = kind(endpoint, concurrency=concurrency, tokens=tokens)
-            await self._known[name].open()
+            made = kind(endpoint, concurrency=concurrency, tokens=tokens)
+            await made.open()  # returns without a pause, as a worker has no model of its own to start
+            self._known[name] = made
         return self._known[name]
 
     def _close(self) -> None:

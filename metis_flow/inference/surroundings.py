@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +57,13 @@ def certificates() -> ssl.SSLContext:
     """Whom to trust: ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, else what the machine trusts, else Mozilla's list.
 
     The last is for a Python that was built elsewhere and looks for certificates where this machine keeps none.
+
+    Raises:
+        ConfigError: the file that is named is not there.
     """
+    named = os.environ.get("SSL_CERT_FILE")
+    if named and not Path(named).is_file():
+        raise ConfigError(f"SSL_CERT_FILE names '{named}', and there is no such file", hint="mend or unset it")
     context = ssl.create_default_context()
     paths = ssl.get_default_verify_paths()
     if paths.cafile is None and not (paths.capath is not None and any(Path(paths.capath).iterdir())):

@@ -62,7 +62,7 @@ class Transport:
         """Make the client, on the running event loop.
 
         Raises:
-            ConfigError: the proxy of the environment is of a kind that cannot be used.
+            ConfigError: the proxy or the certificates that the environment names cannot be used.
         """
         import aiohttp
 
@@ -78,7 +78,12 @@ class Transport:
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
                 ssl=certificates() if is_secure else True,
             ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._timeout),
+            timeout=aiohttp.ClientTimeout(
+                # sock_read begins when the body has been sent: one that nobody takes in would be waited for without end
+                total=CONNECT_SECONDS + 2 * self._timeout,
+                sock_connect=CONNECT_SECONDS,
+                sock_read=self._timeout,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=HEADERS,
             trust_env=False,  # it would look for a .netrc and a proxy anew at each call, in a thread

@@ -206,7 +206,7 @@ def _crossed(states: Iterator[_State], name: str, values: Sequence[Any]) -> Iter
     for before, parts in states:
         for index, value in enumerate(values):
             # what is no word goes by its place, or keys would be as long as the values
-            word = str(index) if isinstance(value, list | Mapping | range) else _word(value)
+            word = str(index) if isinstance(value, list | Mapping | range | Rows) else _word(value)
             yield {**before, name: value}, {**parts, name: f"{name}={word}"}
 
 

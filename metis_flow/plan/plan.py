@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from metis_flow.errors import ExpressionFailed, MetisFlowError, WorkflowError, WorkflowInvalid, did_you_mean
-from metis_flow.plan.combinations import all_of, combinations_of
+from metis_flow.plan.combinations import Combinations, all_of, combinations_of
 from metis_flow.plan.graph import Graph, make_graph
-from metis_flow.plan.items import ONLY, Item, Keys, items_of, key_text, known_length
+from metis_flow.plan.items import ONLY, Again, Item, Keys, items_of, key_text, known_length
 from metis_flow.tasks import find_task, source_hash
 from metis_flow.workflow import params
 from metis_flow.workflow.bodies import WorkflowCallDef
@@ -230,14 +230,22 @@ def items_of_step(step: StepDef, scope: Mapping[str, Any]) -> tuple[Iterator[Ite
     return all_of(items_of(collection, step.name), combinations), total
 
 
-def item_again(step: StepDef, scope: Mapping[str, Any], index: int) -> Item | None:
-    """One of the items that `items_of_step` gave, by its index, under its own key; None where there is none such."""
-    combinations = combinations_of(step, scope)
-    if step.foreach is None:
-        item = next((one for one in combinations.of(ONLY) if one.index == index), None)
-    else:
-        item = combinations.with_index(index, step.foreach.evaluate(scope), step.name)
-    return None if item is None else with_key(step, item, scope)
+def items_again(step: StepDef, scope: Mapping[str, Any]) -> Again:
+    """Gives an item that `items_of_step` gave once more, by its index, under its own key."""
+
+    @cache  # once for all equal keys, and only where there are any
+    def evaluated() -> tuple[Combinations, Any]:
+        return combinations_of(step, scope), None if step.foreach is None else step.foreach.evaluate(scope)
+
+    def again(index: int) -> Item | None:
+        combinations, collection = evaluated()
+        if step.foreach is None:
+            item = next((one for one in combinations.of(ONLY) if one.index == index), None)
+        else:
+            item = combinations.with_index(index, collection, step.name)
+        return None if item is None else with_key(step, item, scope)
+
+    return again
 
 
 def _known_instances(
@@ -250,7 +258,7 @@ def _known_instances(
     if not step.is_fan_out:
         return 1
     if length is not None and length <= MAX_CHECKED_KEYS and not (step.key and _depends_on_a_run(step.key)):
-        keys = Keys(step.name, partial(item_again, step, scope))
+        keys = Keys(step.name, items_again(step, scope))
         try:
             for item in items:
                 keys.add(with_key(step, item, scope))

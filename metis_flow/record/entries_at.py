@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from metis_flow.errors import RecordError
 from metis_flow.record.entry_reader import EntryReader
 from metis_flow.record.last_entries import split
 from metis_flow.record.segments import segment_path
@@ -29,8 +30,7 @@ class EntriesAt:
         """The entry at a place; see `metis_flow.record.last_entries.joined`.
 
         Raises:
-            RecordError: it is not as it was written.
-            OSError: it cannot be read.
+            RecordError: it is not as it was written, or cannot be read.
         """
         with self._lock:
             return self._read(self._reader, place)
@@ -43,7 +43,12 @@ class EntriesAt:
 
     def _read(self, reader: EntryReader, place: int) -> dict[str, Any]:
         position, at = split(place)
-        return reader.entry(segment_path(self._folder, position + 1), at)
+        path = segment_path(self._folder, position + 1)
+        try:
+            return reader.entry(path, at)
+        except OSError as error:
+            hint = "go on later: metis-flow resume last"
+            raise RecordError(f"the journal cannot be read: {error.strerror}", where=str(path), hint=hint) from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return EntriesAt, (self._folder,)

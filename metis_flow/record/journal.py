@@ -241,6 +241,7 @@ class JournalWriter:
         for waiting in batch:
             if waiting.on_durable is not None:
                 self._tell(waiting.on_durable)
+                waiting.on_durable = None  # it mostly leads back to who holds this entry: a cycle
         with self._changed:
             self._durable += len(batch)
             self._changed.notify_all()

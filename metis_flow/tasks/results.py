@@ -13,6 +13,8 @@ from metis_flow.errors import TaskFailed
 from metis_flow.workflow.rows import Rows
 
 _DEEPEST = 200
+MOST_BITS = 13_287
+"""Of a whole number: some 4,000 digits, as Python writes and reads no more than 4,300 of one."""
 _FILE_HINT = "write it to a file in the step's folder and return the file's name"
 _HINTS = {
     "bytes": _FILE_HINT,
@@ -55,6 +57,8 @@ def _convert(value: Any, at: str, above: tuple[int, ...]) -> Any:
     if isinstance(value, str):
         return value if type(value) is str else str.__str__(value)
     if isinstance(value, int):
+        if value.bit_length() > MOST_BITS:
+            raise TaskFailed(f"{at} is a whole number of more than 4,000 digits", hint="return it as text")
         return int(value)
     if isinstance(value, float):
         return _finite(float(value), at)

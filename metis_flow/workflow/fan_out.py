@@ -14,6 +14,7 @@ from metis_flow.workflow.definition import MatrixDef
 from metis_flow.workflow.expressions import Template, has_expression
 from metis_flow.workflow.fields import VARIABLE_NAME
 from metis_flow.workflow.functions import GLOBALS, STATUS_FUNCTIONS
+from metis_flow.workflow.rows import Rows
 from metis_flow.workflow.source import Location
 from metis_flow.workflow.step_models import FAN_OUT
 from metis_flow.workflow.trees import Constant, FilesOf, Value
@@ -155,7 +156,7 @@ def mark(value: Any) -> Any:
         return ("boolean", value)
     if isinstance(value, Mapping):
         return ("object", frozenset((name, mark(part)) for name, part in value.items()))
-    return ("list", *map(mark, value)) if isinstance(value, list) else value
+    return ("list", *map(mark, value)) if isinstance(value, list | Rows) else value
 
 
 def _names_of(matrix: MatrixDef) -> set[str]:

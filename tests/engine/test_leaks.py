@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from engine_kit import Bench
 
+from metis_flow.engine.collecting import THRESHOLDS, rare_collections
+
 WORKFLOW = """
     steps:
       a: {foreach: [1, 2], chat: "${{ item }}"}
@@ -72,5 +74,18 @@ def test_a_run_leaves_the_search_for_garbage_as_it_was(bench: Bench) -> None:
     gc.unfreeze()
     before = gc.get_threshold()
     assert bench.run("steps: {a: {run: 'true'}}").status == "done"
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
+
+
+def test_two_runs_at_once_leave_it_so_too() -> None:
+    gc.unfreeze()
+    before = gc.get_threshold()
+    one, other = rare_collections(), rare_collections()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert gc.get_threshold() == THRESHOLDS
+    other.__exit__(None, None, None)
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0

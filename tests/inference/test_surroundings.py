@@ -149,3 +149,10 @@ def test_a_certificate_counts_where_the_user_names_it(monkeypatch: pytest.Monkey
     assert caught.value.hint == "check the address; a site's own certificates are named by SSL_CERT_FILE"
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     assert asyncio.run(ask()) == "over https"
+
+
+def test_a_file_of_certificates_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "gone.pem"))
+    with pytest.raises(ConfigError) as caught:
+        certificates()
+    assert caught.value.summary == f"SSL_CERT_FILE names '{tmp_path}/gone.pem', and there is no such file"

@@ -12,7 +12,7 @@ import pytest
 from inference_kit import HastyClock, Reply, completion, get, opened, serving
 
 from metis_flow.errors import LoginRequired, MetisFlowError
-from metis_flow.inference import errors
+from metis_flow.inference import errors, transport
 
 SECRET = "s3cret-token-value"
 AUTH = {"kind": "env", "variable": "MY_KEY"}
@@ -167,5 +167,21 @@ def test_https_goes_through_the_proxy_of_the_environment(monkeypatch: pytest.Mon
             async with opened(local.endpoint(auth=AUTH)) as inference:
                 assert (await get(inference)).text == "fine"
             assert seen == [], "plain http does not: a proxy would see the token"
+
+    asyncio.run(main())
+
+
+def test_a_body_that_nobody_takes_in_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.2)
+
+    async def main() -> None:
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen()
+            client = transport.Transport(f"http://127.0.0.1:{deaf.getsockname()[1]}", connections=1, timeout=0.2)
+            client.open()
+            with pytest.raises(errors.TimedOutWaiting):
+                await client.post("/chat/completions", {"text": "x" * 20_000_000}, "")
+            await client.close()
 
     asyncio.run(main())

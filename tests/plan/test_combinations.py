@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from metis_flow.engine.scope import instance_scope
 from metis_flow.errors import ExpressionFailed
 from metis_flow.plan.combinations import Grid, combinations_of
 from metis_flow.plan.items import Item
-from metis_flow.plan.plan import Plan, items_of_step, with_key
+from metis_flow.plan.plan import Plan, items_again, items_of_step, with_key
+from metis_flow.record.rows_file import line_of, write_rows_file
 from metis_flow.workflow.definition import StepDef
 
 MakePlan = Callable[..., Plan]
@@ -270,3 +272,34 @@ def test_mistakes_that_the_plan_finds(refused: Refused) -> None:
         "5:14 no file fits 'none/*.txt' "
         "[a pattern is relative to the workflow, such as 'data/*.txt'; '**' stands for any folders]"
     ]
+
+
+class Watched(dict[str, Any]):
+    """Counts how often it is looked into."""
+
+    looks = 0
+
+    def __getitem__(self, name: str) -> Any:
+        Watched.looks += 1
+        return super().__getitem__(name)
+
+
+def test_items_are_asked_for_again_without_a_new_look_at_the_list(make: MakePlan) -> None:
+    plan = make("params: {rows: {type: array, default: [a]}}\nsteps: {s: {foreach: '${{ params.rows }}', run: x}}")
+    rows = [f"row {n}" for n in range(50)]
+    Watched.looks = 0
+    again = items_again(plan.steps["s"].step, {"params": Watched(rows=rows)})
+    assert Watched.looks == 0
+    found = [again(index) for index in range(50)]
+    assert [item.value for item in found if item is not None] == rows
+    assert Watched.looks == 1
+
+
+def test_rows_on_an_axis_are_told_apart_as_lists_are(tmp_path: Path) -> None:
+    one, other = (
+        write_rows_file(map(line_of, rows), tmp_path / name, within=tmp_path)
+        for name, rows in (("a", [1, 2]), ("b", [3]))
+    )
+    grid = Grid({"x": [one, other]}, exclude=[{"x": [3]}])
+    plain = Grid({"x": [[1, 2], [3]]}, exclude=[{"x": [3]}])
+    assert [one.parts for one in grid.walk()] == [one.parts for one in plain.walk()] == [{"x": "x=0"}]

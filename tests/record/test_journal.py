@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
 import stat
 import threading
+import weakref
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 
 from metis_flow.errors import RecordError
 from metis_flow.record import lines
+from metis_flow.record.entries_at import EntriesAt
 from metis_flow.record.folder import RunFolder
 from metis_flow.record.journal import JOURNAL_VERSION, JournalWriter, read_journal
 from metis_flow.record.state import read_instances
@@ -264,3 +268,34 @@ def test_a_newer_version_is_refused(run: RunFolder) -> None:
         list(read_journal(run.journal))
     assert str(caught.value) == f"{path}:1: the journal has version 2, and this metis-flow reads up to 1"
     assert caught.value.hint == "read it with the metis-flow that wrote it, or a newer one"
+
+
+def test_who_is_told_of_an_entry_is_not_held_after_that(tmp_path: Path) -> None:
+    class Waits:
+        def told(self) -> None:
+            pass
+
+    waits = Waits()
+    gone = weakref.ref(waits)
+    with closing(JournalWriter(tmp_path / "journal")) as journal:
+        gc.disable()
+        try:
+            written = journal.append({"e": "note"}, waits.told)
+            journal.flush()
+            del waits
+            assert written.place >= 0
+            assert gone() is None
+        finally:
+            gc.enable()
+
+
+def test_a_segment_that_cannot_be_read_is_an_error_with_its_place(tmp_path: Path) -> None:
+    with closing(JournalWriter(tmp_path / "journal")) as journal:
+        written = journal.append({"e": "note"})
+        journal.flush()
+    (segment,) = (tmp_path / "journal").glob("*.jsonl")
+    segment.unlink()
+    with pytest.raises(RecordError) as caught:
+        EntriesAt(tmp_path / "journal")[written.place]
+    assert caught.value.summary == "the journal cannot be read: No such file or directory"
+    assert caught.value.where == str(segment)

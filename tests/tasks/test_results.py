@@ -124,3 +124,10 @@ def test_too_deep() -> None:
         value = [value]
     with pytest.raises(TaskFailed, match=r"is nested deeper than 200 levels$"):
         to_json(value)
+
+
+def test_a_whole_number_that_python_would_not_write_is_an_error() -> None:
+    assert to_json(10**3999) == 10**3999
+    with pytest.raises(TaskFailed) as caught:
+        to_json({"n": [10**5000]})
+    assert caught.value.summary == "result.n[0] is a whole number of more than 4,000 digits"
